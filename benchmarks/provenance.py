@@ -1,0 +1,56 @@
+"""Where a figure comes from: commit, versions, machine, settings."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HERE = Path(__file__).parent
+PACKAGES = ("torch", "accelerate", "numpy", "scikit-learn", "torch-pruning")
+
+
+def provenance(settings: dict[str, Any]) -> dict[str, Any]:
+    """The commit (and whether files differ from it), versions, machine and settings of a run."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src")),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "settings": settings,
+    }
+
+
+def write(name: str, settings: dict[str, Any], records: list[dict[str, Any]]) -> Path:
+    """Write a result file; an earlier one of the same name is kept under a number."""
+    path = HERE / "results" / f"{name}.json"
+    number = 2
+    while path.exists():
+        path = HERE / "results" / f"{name}-{number}.json"
+        number += 1
+    path.write_text(json.dumps(provenance(settings) | {"records": records}, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def newest(name: str) -> dict[str, Any] | None:
+    """The newest result of an experiment, if it was ever run."""
+    paths = [*HERE.glob(f"results/{name}.json"), *HERE.glob(f"results/{name}-[0-9]*.json")]
+    if not paths:
+        return None
+    path = max(paths, key=lambda p: int(p.stem.removeprefix(name).removeprefix("-") or 1))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found | {"file": path.name}
+
+
+def _git(*args: str) -> str:
+    return subprocess.run(["git", *args], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,7 @@
+"""How much goes, and which units that means: scores and a budget in, a plan out."""
+
+from secateur.budget.amounts import Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget.choice import select
+from secateur.budget.outcome import Cost, cost, plan_of
+
+__all__ = ["Below", "Budget", "Cost", "Count", "Macs", "Params", "Share", "cost", "parse", "plan_of", "select"]

@@ -1,0 +1,84 @@
+"""From data to statistics: one pass over the calibration data, watching units where they are read."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from secateur.errors import DataError
+from secateur.inference import evaluating
+from secateur.result import Event
+from secateur.sites import Read, Site, Sites
+from secateur.stats import Statistic
+from secateur.task import Task
+from secateur.tracing import Operator, trace
+
+S = TypeVar("S", bound=Statistic)
+Watch = Callable[[Event], None] | None
+
+
+def calibrate(model: nn.Module, sites: Sites, task: Task, empty: S, *, watch: Watch = None) -> dict[str, S]:
+    """For every site, a statistic of its units' outputs as the first layer that reads them sees them.
+
+    One pass over the calibration data; memory does not grow with it.
+
+    Raises:
+        DataError: fewer than two rows of data.
+    """
+    traced = trace(model, task)
+    seen = {site.name: empty for site in sites}
+    taps = _taps(sites)
+    rows = 0
+
+    def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
+        for site, read in taps.get(node.name, ()):
+            seen[site.name] = seen[site.name].observe(rows_of(args[read.operand], read, site.units))
+        return operator(*args)
+
+    with evaluating(model):
+        for number, batch in enumerate(task.batches("calibration")):
+            arguments = task.arguments(batch)
+            traced.run(arguments, around)
+            rows += rows_in(arguments)
+            if watch:
+                watch(Event("calibrate", number + 1, _length(task)))
+    if rows < 2:
+        raise DataError(f"the calibration data has {rows} row; statistics need at least two, and hundreds to be of use.")
+    return seen
+
+
+def rows_of(value: Tensor, read: Read, units: int) -> Tensor:
+    """A tensor that is read, as [rows, units]; several entries of one unit count as several rows."""
+    value = value.movedim(read.axis, -1)
+    if read.entries != tuple(range(value.shape[-1])):
+        value = value.index_select(-1, torch.tensor(read.entries, device=value.device))
+    if read.repeat > 1:
+        value = value.unflatten(-1, (units, read.repeat)).transpose(-1, -2)
+    return value.reshape(-1, units)
+
+
+def rows_in(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> int:
+    """How many examples a model's arguments hold."""
+    args, kwargs = arguments
+    return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
+
+
+def _taps(sites: Sites) -> dict[str, list[tuple[Site, Read]]]:
+    """The node where each site is watched: its first reader that is not a norm."""
+    taps: dict[str, list[tuple[Site, Read]]] = defaultdict(list)
+    for site in sites:
+        read = next((read for read in site.reads if not read.is_norm), site.reads[0])
+        taps[read.node].append((site, read))
+    return taps
+
+
+def _length(task: Task) -> int:
+    """How many batches the calibration data announces; 0 where it does not say."""
+    source = task.calibration if task.calibration is not None else task.train
+    try:
+        return len(source)  # type: ignore[arg-type]
+    except TypeError:
+        return 0

@@ -1,0 +1,11 @@
+"""The command line: one sub-command per step of the line, each reading and writing files."""
+
+from secateur.cli.app import app
+
+
+def main() -> None:
+    """Run the command line; exits with 0 (done), 1 (refused), 2 (wrong usage) or 130 (interrupted)."""
+    app(prog_name="secateur")
+
+
+__all__ = ["main"]

@@ -1,0 +1,99 @@
+"""After a cut, before any training: guarded least squares that lets the kept units take over the removed ones' work."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor, nn
+
+from secateur import width
+from secateur.compensation.layers import UNSEEN, Layer, argument_batches, layers_of
+from secateur.compensation.walk import mend_
+from secateur.errors import UnknownNameError
+from secateur.inference import evaluating
+from secateur.plan import Edit, Plan
+from secateur.result import Fold
+from secateur.sites import Sites
+from secateur.task import Task
+from secateur.tracing import sites_in, trace
+
+How = Literal["none", "mean", "least_squares", "reconstruct"]
+HOWS = ("none", "mean", "least_squares", "reconstruct")
+ROWS = 8192  # enough for layers of a thousand inputs, and a bound on time whatever the data's length
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A cut network after compensation, the plan that now says what took over, and every layer's fold."""
+
+    model: nn.Module
+    plan: Plan
+    folds: tuple[Fold, ...]
+
+
+def compensate(
+    small: nn.Module, model: nn.Module, plan: Plan, task: Task, *, how: How = "reconstruct", rows: int = ROWS
+) -> nn.Module:
+    """The cut network, its layers mended by calibration data without labels or training; see `repair`."""
+    return repair(small, model, plan, task, how=how, rows=rows).model
+
+
+def repair(
+    small: nn.Module, model: nn.Module, plan: Plan, task: Task, *, how: How = "reconstruct", rows: int = ROWS
+) -> Repaired:
+    """A copy of the cut network whose layers make up for the removed units, with a record of every layer.
+
+    `mean` folds the removed units' mean output into the next bias (ODF2NNA), `least_squares` their regression on the kept
+    ones into the next weights, `reconstruct` solves each layer anew so that it puts out what the original's did. Each fold
+    is kept only where it lowers the error of what is read, on calibration rows not used to fit it; all of them only where
+    together they bring the network's output nearer to the original's. At most `rows` rows of the calibration data are used.
+    """
+    if how not in HOWS:
+        raise UnknownNameError("compensation", how, HOWS)
+    mended = width.copied(small)
+    if how == "none" or not plan.removed:
+        return Repaired(mended, plan, ())
+    traced = trace(model, task)
+    layers = layers_of(traced, plan)
+    folds = mend_(mended, traced, layers, task, how, rows)
+    before, after = (_departure(net, model, task, rows) for net in (small, mended))
+    if any(late > early for early, late in zip(before, after, strict=True)):
+        found = f"distance {before[0]:.3g} to {after[0]:.3g}, disagreement {before[1]:.3g} to {after[1]:.3g}"
+        reason = f"together the folds took the network's output further from the original's ({found})"
+        folds = [replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds]
+        mended = width.copied(small)
+    return Repaired(mended, _credited(plan, sites_in(traced), layers, folds, mended, small), tuple(folds))
+
+
+def _departure(net: nn.Module, model: nn.Module, task: Task, rows: int) -> tuple[float, float]:
+    """A network's distance from and disagreement with the original, on every fifth calibration row."""
+    distance, disagreement, seen = 0.0, 0.0, 0
+    with evaluating(net) as predict, evaluating(model) as original:
+        for args, kwargs in argument_batches(task, rows):
+            unseen = tuple(_every(value) for value in args), {key: _every(value) for key, value in kwargs.items()}
+            count = next(len(value) for value in (*unseen[0], *unseen[1].values()) if isinstance(value, Tensor))
+            if count:
+                outputs = predict(unseen), original(unseen)
+                distance += count * float(task.distance(*outputs, 1.0))
+                disagreement += count * float(task.disagreement(*outputs))
+                seen += count
+    return distance / max(seen, 1), disagreement / max(seen, 1)
+
+
+def _every(value: object) -> object:
+    return value[UNSEEN - 1 :: UNSEEN] if isinstance(value, Tensor) and value.dim() else value
+
+
+def _credited(
+    plan: Plan, sites: Sites, layers: tuple[Layer, ...], folds: list[Fold], mended: nn.Module, small: nn.Module
+) -> Plan:
+    """The plan with what took over each site's work, and the layers that gained a bias."""
+    before, after = width.tensors_of(small), width.tensors_of(mended)
+    biased = tuple(layer.name for layer in layers if layer.bias in after and layer.bias not in before)
+    used = {layer.weight: fold for layer, fold in zip(layers, folds, strict=True)}
+
+    def credited(edit: Edit) -> Edit:
+        readers = [used[axis.tensor] for axis in sites[edit.site].read_by if axis.tensor in used] if edit.removed else []
+        takers = [f"{fold.layer} ({fold.used})" for fold in readers if fold.used != "none"]
+        return replace(edit, taken_over_by=", ".join(takers) or edit.taken_over_by)
+
+    return replace(plan, edits=tuple(credited(edit) for edit in plan.edits), biased=(*plan.biased, *biased))

@@ -1,0 +1,36 @@
+"""What loading gives: a task, and what a network needs to know about its data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from secateur.task import Task
+
+Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A task and its shape: `features` wide going in, `outputs` wide coming out (the classes, or 1).
+
+    What only your own function knows is None. A regression target is standardised on the training part; `target_mean`
+    and `target_std` lead back. `rows` counts the rows of each split, `notes` says what was done to the data.
+    """
+
+    task: Task
+    name: str
+    kind: Kind | None
+    features: int | None
+    outputs: int | None
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    target_mean: float = 0.0
+    target_std: float = 1.0
+
+    def in_target_units(self, predictions: Tensor) -> Tensor:
+        """Predictions of a regression in the units of the file."""
+        return predictions * self.target_std + self.target_mean

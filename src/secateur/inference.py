@@ -1,0 +1,41 @@
+"""The one way to run a model without training it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Predict = Callable[[tuple[tuple[Any, ...], dict[str, Any]]], Any]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[Predict]:
+    """A function from arguments to output, on the model's device; mode and gradients are put back afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    device = device_of(model)
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield lambda arguments: _call(model, arguments, device)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's first parameter or buffer lives; the CPU for a model without any."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A tensor on the device; anything else as it is."""
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _call(model: nn.Module, arguments: tuple[tuple[Any, ...], dict[str, Any]], device: torch.device) -> Any:
+    args, kwargs = arguments
+    return model(*(moved(a, device) for a in args), **{k: moved(v, device) for k, v in kwargs.items()})

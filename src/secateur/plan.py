@@ -1,0 +1,162 @@
+"""What will be removed, and why: plain data that survives a round trip through JSON bit for bit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from secateur.errors import PlanError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One removed unit: its number in the original, its score and rank (0 = lowest) in its site."""
+
+    unit: int
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What one site loses, and why.
+
+    `threshold` is the score up to which units went (None where the choice was not made by a score); `with_it` names the
+    tensors that shrank together; `taken_over_by` says what took over the removed units' work. Unit `kept[i]` of the
+    original is unit `i` of the cut network.
+    """
+
+    site: str
+    units: int
+    removed: tuple[Removal, ...]
+    threshold: float | None = None
+    with_it: tuple[str, ...] = ()
+    taken_over_by: str = "nothing"
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The units that stay, ascending."""
+        gone = {removal.unit for removal in self.removed}
+        return tuple(unit for unit in range(self.units) if unit not in gone)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The entries that one axis of one parameter or buffer loses; `length` is the axis before."""
+
+    tensor: str
+    axis: int
+    length: int
+    removed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The proof that came with a cut: the cut network beside the original with the removed units silenced."""
+
+    max_difference: float
+    relative_difference: float
+    tolerance: float
+    inputs: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Edits (why), cuts (what exactly), and the modules that change besides.
+
+    `emptied` names norms over units that are all gone: they become `Identity`. `biased` names linear layers that gain
+    a bias, to take over a constant.
+    Applying a plan needs nothing but the model.
+    """
+
+    method: str
+    edits: tuple[Edit, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    emptied: tuple[str, ...] = ()
+    biased: tuple[str, ...] = ()
+    certificate: Certificate | None = None
+
+    @property
+    def removed(self) -> Mapping[str, tuple[int, ...]]:
+        """The removed units of every site that loses some."""
+        return {edit.site: tuple(removal.unit for removal in edit.removed) for edit in self.edits if edit.removed}
+
+
+def compose(first: Plan, second: Plan) -> Plan:
+    """One plan that removes what the first does and then what the second does to the result.
+
+    Units and entries are numbered as in the original; the certificate is the second's.
+    """
+    edits = {edit.site: edit for edit in first.edits}
+    for edit in second.edits:
+        before = edits.get(edit.site)
+        edits[edit.site] = edit if before is None else _later(before, edit)
+    cuts = {(cut.tensor, cut.axis): cut for cut in first.cuts}
+    for cut in second.cuts:
+        key = (cut.tensor, cut.axis)
+        if key in cuts:
+            kept = sorted(set(range(cuts[key].length)) - set(cuts[key].removed))
+            gone = (*cuts[key].removed, *(kept[entry] for entry in cut.removed))
+            cuts[key] = replace(cuts[key], removed=tuple(sorted(gone)))
+        else:
+            cuts[key] = cut
+    return Plan(
+        method=second.method or first.method,
+        edits=tuple(edits.values()),
+        cuts=tuple(cuts.values()),
+        emptied=(*first.emptied, *second.emptied),
+        biased=(*first.biased, *second.biased),
+        certificate=second.certificate,
+    )
+
+
+def _later(before: Edit, edit: Edit) -> Edit:
+    """A site's removals of two rounds, numbered as in the original."""
+    kept = before.kept
+    later = tuple(replace(removal, unit=kept[removal.unit]) for removal in edit.removed)
+    return replace(
+        edit,
+        units=before.units,
+        removed=before.removed + later,
+        with_it=tuple(dict.fromkeys(before.with_it + edit.with_it)),
+    )
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as JSON text."""
+    return json.dumps({"format": FORMAT, **asdict(plan)}, allow_nan=True)
+
+
+def from_json(text: str) -> Plan:
+    """The plan that `to_json` wrote.
+
+    Raises:
+        PlanError: the text is not such a plan.
+    """
+    try:
+        return _plan(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PlanError(f"this is not a plan of format {FORMAT}: {error}; write it again with `secateur plan`.") from error
+
+
+def _plan(data: dict[str, Any]) -> Plan:
+    if data.pop("format") != FORMAT:
+        raise PlanError(f"the plan is not of format {FORMAT}; write it again with this version of secateur.")
+    certificate = data.pop("certificate")
+    return Plan(
+        method=str(data.pop("method")),
+        edits=tuple(_edit(edit) for edit in data.pop("edits")),
+        cuts=tuple(Cut(**{**cut, "removed": tuple(cut["removed"])}) for cut in data.pop("cuts")),
+        emptied=tuple(data.pop("emptied")),
+        biased=tuple(data.pop("biased")),
+        certificate=Certificate(**certificate) if certificate else None,
+        **data,
+    )
+
+
+def _edit(data: dict[str, Any]) -> Edit:
+    removed = tuple(Removal(**removal) for removal in data["removed"])
+    return Edit(**{**data, "removed": removed, "with_it": tuple(data["with_it"])})

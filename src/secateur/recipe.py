@@ -1,0 +1,200 @@
+"""A recipe: the line's loops as data, in Python or TOML."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from secateur import methods
+from secateur.budget import Below, Budget, Count, Macs, Params, Share, parse
+from secateur.compensation import HOWS, How
+from secateur.errors import FileError, SettingsError, UnknownNameError
+from secateur.recovery import Recovery
+from secateur.scores import Method
+
+BUDGETS = ("share", "count", "below", "params", "macs")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One method under one budget: what is removed, in how many rounds, and what is done after each.
+
+    The budget is for the whole stage; each round does an equal part of it (`Below` all of it). `protect` holds patterns
+    of sites that lose nothing. `one_by_one` scores anew after each site. `distil` recovers with the original as teacher.
+    """
+
+    method: Method = field(default_factory=lambda: methods.get("dense"))
+    budget: Budget = field(default_factory=lambda: Share(0.5))
+    rounds: int = 1
+    compensate: How = "reconstruct"
+    recovery: Recovery | None = field(default_factory=Recovery)
+    distil: bool = True
+    protect: tuple[str, ...] = ()
+    one_by_one: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise SettingsError(f"rounds is {self.rounds}; at least one is needed.")
+        if self.compensate not in HOWS:
+            raise UnknownNameError("compensation", self.compensate, HOWS)
+
+    def part(self, number: int) -> Budget:
+        """The budget of round `number` (from 0), for the network that the round before has left."""
+        n = self.rounds
+        match self.budget:
+            case Share(ratio, of):
+                return Share(1.0 - (1.0 - ratio) ** (1.0 / n), of)
+            case Params(float() as limit):
+                return Params(limit ** (1.0 / n))
+            case Macs(float() as limit):
+                return Macs(limit ** (1.0 / n))
+            case Count(int() as units):
+                return Count(units * (number + 1) // n - units * number // n or 1)
+        return self.budget
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stages one after the other; `max_drop` is how many points of validation quality may be lost in all.
+
+    The loop keeps the last network that holds it. `from_scratch` trains the final shape anew from random weights, as a
+    control.
+    """
+
+    stages: tuple[Stage, ...] = (Stage(),)
+    max_drop: float | None = None
+    from_scratch: Recovery | None = None
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise SettingsError("the recipe has no stage; give at least one.")
+        if self.max_drop is not None and not self.max_drop == self.max_drop:
+            raise SettingsError("max_drop is NaN; give points of validation quality, such as 1.0.")
+
+
+def recipe_of(recipe: "Recipe | str | Path") -> Recipe:
+    """The recipe that is meant: itself, a method's name, or a TOML file."""
+    match recipe:
+        case Recipe():
+            return recipe
+        case str() if not recipe.endswith(".toml"):
+            return Recipe((Stage(method=methods.get(recipe)),))
+    return read(Path(recipe))
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises:
+        FileError: the file cannot be read, or is not TOML.
+        SettingsError: it holds an unknown or impossible setting.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}; give the path of a recipe.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: this is not TOML: {error}; see `secateur compress --help` for an example.") from error
+    try:
+        return from_dict(data)
+    except TypeError as error:
+        raise SettingsError(f"{path}: a setting has the wrong type: {error}") from error
+
+
+def from_dict(data: Mapping[str, Any]) -> Recipe:
+    """The recipe in a mapping of the shape that `to_dict` gives and TOML files have."""
+    _check_keys("recipe", data, ("stage", "max_drop", "from_scratch"))
+    stages = tuple(_stage(stage) for stage in data.get("stage", [{}]))
+    control = data.get("from_scratch")
+    drop = data.get("max_drop")
+    return Recipe(stages, None if drop is None else float(drop), None if control is None else _recovery(control))
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain data that `from_dict` reads; what is None is left out."""
+    data: dict[str, Any] = {"stage": [_stage_data(stage) for stage in recipe.stages]}
+    if recipe.max_drop is not None:
+        data["max_drop"] = recipe.max_drop
+    if recipe.from_scratch is not None:
+        data["from_scratch"] = _recovery_data(recipe.from_scratch)
+    return data
+
+
+def budget_of(settings: Mapping[str, Any]) -> Budget | None:
+    """The one budget among settings `share`, `count`, `below`, `params`, `macs`, with `of` and `relative`."""
+    given = [name for name in BUDGETS if settings.get(name) is not None]
+    if len(given) > 1:
+        raise SettingsError(f"{' and '.join(given)} are given; a stage has one budget.")
+    if not given:
+        return None
+    value = settings[given[0]]
+    amount = parse(value) if isinstance(value, str) else value
+    match given[0]:
+        case "share":
+            return Share(float(amount), settings.get("of") or "site")
+        case "count":
+            return Count(amount)
+        case "below":
+            return Below(float(amount), bool(settings.get("relative", False)))
+        case "params":
+            return Params(amount)
+    return Macs(amount)
+
+
+def _stage(data: Mapping[str, Any]) -> Stage:
+    known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
+    _check_keys("stage", data, (*known, "one_by_one"))
+    recover = data.get("recover", {})
+    return Stage(
+        method=methods.get(data.get("method", "dense"), **data.get("settings", {})),
+        budget=budget_of(data) or Share(0.5),
+        rounds=data.get("rounds", 1),
+        compensate=data.get("compensate", "reconstruct"),
+        recovery=None if recover is False or recover == 0 else _recovery(recover),
+        distil=data.get("distil", True),
+        protect=tuple(data.get("protect", ())),
+        one_by_one=data.get("one_by_one", False),
+    )
+
+
+def _recovery(data: Any) -> Recovery:
+    """Settings of a recovery: a table, or just the number of epochs."""
+    if isinstance(data, int):
+        return Recovery(epochs=data)
+    known = [f.name for f in fields(Recovery) if f.name != "teacher"]
+    _check_keys("recover", data, known)
+    return Recovery(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+
+def _check_keys(table: str, data: Mapping[str, Any], known: "tuple[str, ...] | list[str]") -> None:
+    for key in data:
+        if key not in known:
+            raise UnknownNameError(f"setting in [{table}]", key, known)
+
+
+def _stage_data(stage: Stage) -> dict[str, Any]:
+    data: dict[str, Any] = {"method": stage.method.name}
+    settings = {f.name: getattr(stage.method, f.name) for f in fields(stage.method)}  # type: ignore[arg-type]
+    if settings:
+        data["settings"] = settings
+    match stage.budget:
+        case Share(ratio, of):
+            data |= {"share": ratio, "of": of}
+        case Count(units):
+            data |= {"count": dict(units) if isinstance(units, Mapping) else units}
+        case Below(threshold, relative):
+            data |= {"below": threshold, "relative": relative}
+        case Params(limit):
+            data |= {"params": limit}
+        case Macs(limit):
+            data |= {"macs": limit}
+    data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
+    data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one}
+    data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
+    return data
+
+
+def _recovery_data(recovery: Recovery) -> dict[str, Any]:
+    values = {f.name: getattr(recovery, f.name) for f in fields(recovery) if f.name != "teacher"}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v is not None}

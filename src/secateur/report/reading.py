@@ -1,0 +1,161 @@
+"""JSON to a result, every field checked: what the page is made from has the types it says."""
+
+import json
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+from secateur.errors import FileError
+from secateur.files import reading
+from secateur.result import FORMAT, Result
+
+Reader = Callable[[Any], Any]
+
+LARGEST_NUMBER = 2**63
+MOST_UNITS = 10_000_000
+
+
+class _MisfitError(Exception):
+    """A value that does not fit its field; `place` grows on the way up."""
+
+    def __init__(self, reason: str, place: str = ""):
+        super().__init__(reason)
+        self.reason = reason
+        self.place = place
+
+
+def read(source: str | Path) -> Result[None]:
+    """The result, without its model, that is in JSON text or in the file at a path.
+
+    Raises:
+        FileError: it cannot be read, is not JSON, or is not a result.
+    """
+    place, text = _text(source)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{place}: not JSON ({error}); give the result.json of a run.") from error
+    found = data.pop("format", None) if isinstance(data, dict) else None
+    if found != FORMAT or isinstance(found, bool):
+        raise FileError(f"{place}: not a result of format {FORMAT}; give a result.json that this version wrote.")
+    try:
+        result: Result[None] = _record(Result)({**data, "model": None})
+        _check(result)
+    except _MisfitError as misfit:
+        where = misfit.place.removeprefix(".") or "the result"
+        raise FileError(f"{place}: {where}: {misfit.reason}; the file is damaged or not a result.json.") from misfit
+    return result
+
+
+def _text(source: str | Path) -> tuple[str, str]:
+    """Where the text comes from, and the text; a string that opens a JSON value is the text itself."""
+    if isinstance(source, str) and source.lstrip()[:1] in ("{", "["):
+        return "result", source
+    place = str(source)[:200]
+    try:
+        with reading(source) as path:
+            return place, path.read_text(encoding="utf-8")
+    except ValueError as error:  # bytes that are not text, or a path that cannot be one
+        raise FileError(f"{place!r}: not text ({error}); give the result.json of a run.") from error
+
+
+def _check(result: Result[None]) -> None:
+    """What the types do not say: there is an original, and units are numbers of existing units."""
+    if not result.steps:
+        raise _MisfitError("holds no step, not even the original", "steps")
+    if sum(before for before, _ in result.widths.values()) > MOST_UNITS:
+        raise _MisfitError(f"more than {MOST_UNITS:,} units", "widths")
+    for number, one in enumerate(result.rounds):
+        for edit in one.plan.edits:
+            wrong = [removal.unit for removal in edit.removed if not 0 <= removal.unit < edit.units <= MOST_UNITS]
+            if wrong:
+                raise _MisfitError(f"unit {wrong[0]} of {edit.units}", f"rounds[{number}], site {edit.site!r}")
+        for scored in one.scores:
+            wrong = [unit for unit in scored.removed if not 0 <= unit < len(scored.scores)]
+            if wrong:
+                reason = f"unit {wrong[0]} of {len(scored.scores)} scores"
+                raise _MisfitError(reason, f"rounds[{number}], site {scored.site!r}")
+
+
+def _reader(kind: Any) -> Reader:
+    """What turns a JSON value into a value of a type."""
+    arguments = get_args(kind)
+    if isinstance(kind, TypeVar) or kind is Any:
+        return lambda value: value
+    if is_dataclass(kind):
+        return _record(kind)
+    if isinstance(kind, UnionType):
+        return partial(_optional, _reader(arguments[0]))
+    if get_origin(kind) is dict:
+        return partial(_mapping, _reader(arguments[1]))
+    if get_origin(kind) is tuple and arguments[-1] is ...:
+        return partial(_sequence, _reader(arguments[0]))
+    if get_origin(kind) is tuple:
+        return partial(_together, tuple(_reader(argument) for argument in arguments))
+    return partial(_plain, kind)
+
+
+def _record(kind: Any) -> Reader:
+    readers = {field.name: _reader(field.type) for field in fields(kind)}
+    needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+    def read_record(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _MisfitError(_expected("an object", value))
+        if missing := sorted(needed - value.keys()):
+            raise _MisfitError(f"{missing[0]!r} is missing")
+        if unknown := sorted(value.keys() - readers.keys()):
+            raise _MisfitError(f"{unknown[0]!r} is not a field of a {kind.__name__.lower()}")
+        return kind(**{name: _at(f".{name}", readers[name], item) for name, item in value.items()})
+
+    return read_record
+
+
+def _at(place: str, reader: Reader, value: Any) -> Any:
+    try:
+        return reader(value)
+    except _MisfitError as misfit:
+        misfit.place = place + misfit.place
+        raise
+
+
+def _optional(reader: Reader, value: Any) -> Any:
+    return None if value is None else reader(value)
+
+
+def _mapping(reader: Reader, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _MisfitError(_expected("an object", value))
+    return {key: _at(f".{key}", reader, item) for key, item in value.items()}
+
+
+def _sequence(reader: Reader, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _MisfitError(_expected("a list", value))
+    return tuple(_at(f"[{index}]", reader, item) for index, item in enumerate(value))
+
+
+def _together(readers: tuple[Reader, ...], value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list) or len(value) != len(readers):
+        raise _MisfitError(_expected(f"a list of {len(readers)}", value))
+    return tuple(_at(f"[{i}]", reader, item) for i, (reader, item) in enumerate(zip(readers, value, strict=True)))
+
+
+def _plain(kind: type, value: Any) -> Any:
+    """A number, a text or a truth value; a whole number may be written as a float and the other way round."""
+    if type(value) is kind:
+        if kind is int and abs(value) > LARGEST_NUMBER:
+            raise _MisfitError(f"a number of {len(str(value))} digits")
+        return value
+    if kind is float and type(value) is int and abs(value) <= LARGEST_NUMBER:
+        return float(value)
+    if kind is int and type(value) is float and value.is_integer() and abs(value) <= LARGEST_NUMBER:
+        return int(value)
+    raise _MisfitError(_expected(f"{kind.__name__}", value))
+
+
+def _expected(what: str, value: Any) -> str:
+    return f"expected {what}, found {repr(value)[:60]}"

@@ -1,0 +1,111 @@
+"""Where something can be removed: plain data, found by `tracing.find_sites`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from secateur.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class TensorAxis:
+    """One axis of one parameter or buffer along which the units of a site lie.
+
+    Unit `u` owns the entries `positions[u * repeat : (u + 1) * repeat]` of that axis.
+    """
+
+    tensor: str
+    axis: int
+    positions: tuple[int, ...] = field(repr=False)
+    repeat: int = 1
+
+    def entries(self, unit: int) -> tuple[int, ...]:
+        """The entries of the axis that belong to one unit."""
+        return self.positions[unit * self.repeat : (unit + 1) * self.repeat]
+
+
+@dataclass(frozen=True)
+class Read:
+    """One place in the traced graph where the units of a site are read.
+
+    `entries[u * repeat : (u + 1) * repeat]` are unit u's entries along `axis` of the operand. `weight` names the
+    parameter [out, in] they are summed up against; a norm (`is_norm`) has none, it takes statistics over them.
+    """
+
+    node: str
+    operand: int
+    axis: int
+    entries: tuple[int, ...] = field(repr=False)
+    repeat: int = 1
+    weight: str | None = None
+    is_norm: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """Units that can be removed one by one, each with all that must go with it.
+
+    `made_by` holds the weights whose rows make each unit, `carried_by` the biases and norms on the way, `read_by` the
+    weights whose columns read it. A `droppable` site may lose all its units, since a path around it remains.
+    `normalised_by` names norms whose statistics run over the units: there silencing means leaving them out of the
+    statistics.
+    """
+
+    name: str
+    units: int
+    made_by: tuple[TensorAxis, ...]
+    carried_by: tuple[TensorAxis, ...]
+    read_by: tuple[TensorAxis, ...]
+    reads: tuple[Read, ...] = ()
+    droppable: bool = False
+    normalised_by: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> tuple[TensorAxis, ...]:
+        """Every axis that gets shorter when a unit goes."""
+        return self.made_by + self.carried_by + self.read_by
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Units that stay, and the operator that holds them."""
+
+    name: str
+    units: int
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TensorCost:
+    """What one parameter or buffer costs: its shape, and multiply-adds per entry and example."""
+
+    name: str
+    shape: tuple[int, ...]
+    macs_per_entry: float = 0.0
+    is_parameter: bool = True
+
+
+@dataclass(frozen=True)
+class Sites:
+    """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs."""
+
+    sites: tuple[Site, ...]
+    pinned: tuple[Pinned, ...] = ()
+    tensors: tuple[TensorCost, ...] = ()
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.sites)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    def __getitem__(self, name: str) -> Site:
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise UnknownNameError("site", name, [site.name for site in self.sites])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sites' names, in the order of the data."""
+        return tuple(site.name for site in self.sites)

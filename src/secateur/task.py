@@ -1,0 +1,221 @@
+"""What the network is for: the only code that knows what a batch looks like."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from secateur.errors import DataError
+
+Split = Literal["train", "calibration", "validation", "test"]
+Batch = Any
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Batches to train, calibrate, validate and test on, and how to judge an output.
+
+    `arguments` turns a batch into the positional and keyword arguments of the model. `loss` compares an output with its
+    batch. `sums` gives a float64 vector that is added up over all batches; `quality` turns the total into named figures in
+    points (0–100, higher is better), the first of which, `metric`, decides. `distance` compares a student's output with its
+    teacher's at a temperature; `disagreement` says how much of the quality that difference puts at risk.
+    """
+
+    metric: str
+    loss: Callable[[Any, Batch], Tensor]
+    sums: Callable[[Any, Batch], Tensor]
+    quality: Callable[[Tensor], dict[str, float]]
+    distance: Callable[[Any, Any, float], Tensor]
+    disagreement: Callable[[Any, Any], Tensor]
+    arguments: Callable[[Batch], Arguments]
+    train: Iterable[Batch] | None = None
+    calibration: Iterable[Batch] | None = None
+    validation: Iterable[Batch] | None = None
+    test: Iterable[Batch] | None = None
+
+    @staticmethod
+    def classification(
+        *,
+        train: Iterable[Batch] | None = None,
+        calibration: Iterable[Batch] | None = None,
+        validation: Iterable[Batch] | None = None,
+        test: Iterable[Batch] | None = None,
+    ) -> "Task":
+        """A task whose outputs are class scores [rows, classes] and whose batches end in labels [rows]."""
+        splits = {"train": train, "calibration": calibration, "validation": validation, "test": test}
+        return Task.of(
+            metric="accuracy",
+            loss=lambda output, batch: F.cross_entropy(scores_of(output), target_of(batch)),
+            sums=_hits,
+            quality=lambda sums: {"accuracy": 100.0 * float(sums[0] / sums[1])},
+            distance=_divergence,
+            disagreement=_other_classes,
+            **splits,
+        )
+
+    @staticmethod
+    def regression(
+        *,
+        train: Iterable[Batch] | None = None,
+        calibration: Iterable[Batch] | None = None,
+        validation: Iterable[Batch] | None = None,
+        test: Iterable[Batch] | None = None,
+    ) -> "Task":
+        """A task whose outputs and targets are numbers, [rows] or [rows, targets]; its quality is 100 · R²."""
+        splits = {"train": train, "calibration": calibration, "validation": validation, "test": test}
+        return Task.of(
+            metric="r2",
+            loss=lambda output, batch: F.mse_loss(*_paired(output, batch)),
+            sums=_squares,
+            quality=_explained,
+            distance=lambda student, teacher, _: F.mse_loss(scores_of(student), scores_of(teacher)),
+            **splits,
+        )
+
+    @staticmethod
+    def of(
+        *,
+        metric: str,
+        loss: Callable[[Any, Batch], Tensor],
+        sums: Callable[[Any, Batch], Tensor],
+        quality: Callable[[Tensor], dict[str, float]],
+        distance: Callable[[Any, Any, float], Tensor],
+        disagreement: Callable[[Any, Any], Tensor] | None = None,
+        arguments: Callable[[Batch], Arguments] | None = None,
+        **splits: Iterable[Batch] | None,
+    ) -> "Task":
+        """A task of your own functions; see the fields of `Task`.
+
+        Raises:
+            DataError: a split can be read only once, or is not a known split.
+        """
+        for name, batches in splits.items():
+            if name not in Split.__args__:  # type: ignore[attr-defined]
+                raise DataError(f"{name}: not a split; the splits are {', '.join(Split.__args__)}.")  # type: ignore[attr-defined]
+            if batches is not None and iter(batches) is batches:
+                raise DataError(f"{name}: an iterator can be read only once; give a list or a DataLoader instead.")
+        risk = disagreement or (lambda student, teacher: distance(student, teacher, 1.0))
+        return Task(metric, loss, sums, quality, distance, risk, arguments or arguments_of, **splits)
+
+    def batches(self, split: Split) -> Iterator[Batch]:
+        """The batches of a split, each checked for NaN; calibration falls back on train.
+
+        Raises:
+            DataError: the split is missing or empty, or a batch holds NaN or infinity.
+        """
+        source = getattr(self, split)
+        if source is None and split == "calibration":
+            source = self.train
+        if source is None:
+            raise DataError(f"the task has no {split} data; give it as Task.…({split}=…).")
+        number = -1
+        for number, batch in enumerate(source):
+            _check_finite(self.arguments(batch), f"{split} batch {number}")
+            yield batch
+        if number < 0:
+            raise DataError(f"the {split} data is empty; at least one batch is needed.")
+
+    def example(self, rows: int = 2) -> Arguments:
+        """The arguments of a model for the first rows of the calibration data, to trace with."""
+        args, kwargs = self.arguments(next(self.batches("calibration")))
+        return tuple(_head(a, rows) for a in args), {k: _head(v, rows) for k, v in kwargs.items()}
+
+    def evaluate(self, split: Split, predict: Callable[[Arguments], Any]) -> dict[str, float]:
+        """The quality of predictions on a split, `metric` first."""
+        total: Tensor | None = None
+        for batch in self.batches(split):
+            sums = self.sums(predict(self.arguments(batch)), batch).cpu()
+            total = sums if total is None else total + sums
+        assert total is not None  # batches() never ends empty
+        return self.quality(total)
+
+
+def arguments_of(batch: Batch) -> Arguments:
+    """The model's arguments in a batch: a tensor, (inputs, target), or a dict whose labels are left out."""
+    match batch:
+        case Tensor():
+            return (batch,), {}
+        case Mapping():
+            return (), {key: value for key, value in batch.items() if key not in ("labels", "label")}
+        case Sequence() if len(batch) >= 1:
+            first = batch[0]
+            return (tuple(first) if isinstance(first, (tuple, list)) else (first,)), {}
+    raise DataError(f"a batch of type {type(batch).__name__} is not understood; give (inputs, target), a dict or a tensor.")
+
+
+def target_of(batch: Batch) -> Tensor:
+    """The target in a batch: its last entry, or `labels`."""
+    if isinstance(batch, Mapping):
+        return batch["labels"] if "labels" in batch else batch["label"]
+    return batch[-1]
+
+
+def scores_of(output: Any) -> Tensor:
+    """The tensor that matters in a model's output: itself, its `logits`, or the first of several."""
+    match output:
+        case Tensor():
+            return output
+        case Mapping():
+            return output["logits"] if "logits" in output else next(iter(output.values()))
+        case tuple() | list():
+            return output[0]
+    return output.logits  # type: ignore[no-any-return]
+
+
+def _hits(output: Any, batch: Batch) -> Tensor:
+    scores = scores_of(output)
+    target = target_of(batch).to(scores.device)
+    if len(target) and not 0 <= int(target.min()) <= int(target.max()) < scores.shape[-1]:
+        found = f"labels from {int(target.min())} to {int(target.max())}"
+        raise DataError(f"{found}, but the model knows {scores.shape[-1]} classes (0 to {scores.shape[-1] - 1}).")
+    hits = (scores.argmax(-1) == target).sum()
+    return torch.tensor([float(hits), float(target.numel())], dtype=torch.float64)
+
+
+def _paired(output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Output and target as [rows, targets]."""
+    scores = scores_of(output)
+    target = target_of(batch).to(scores.device, scores.dtype)
+    return scores.reshape(len(target), -1), target.reshape(len(target), -1)
+
+
+def _squares(output: Any, batch: Batch) -> Tensor:
+    """Rows, squared error, sum and sum of squares of the target, for every target in turn."""
+    scores, target = (t.double() for t in _paired(output, batch))
+    rows = torch.full((target.shape[1],), float(len(target)), dtype=torch.float64, device=target.device)
+    return torch.stack([rows, (scores - target).square().sum(0), target.sum(0), target.square().sum(0)])
+
+
+def _explained(sums: Tensor) -> dict[str, float]:
+    rows, squared_error, total, total_squares = sums
+    spread = total_squares - total.square() / rows
+    r2 = 1.0 - squared_error / spread.clamp_min(torch.finfo(torch.float64).tiny)
+    return {"r2": 100.0 * float(r2.mean()), "rmse": float((squared_error / rows).mean().sqrt())}
+
+
+def _divergence(student: Any, teacher: Any, temperature: float) -> Tensor:
+    """Kullback–Leibler divergence of softened class scores (Hinton et al., 2015, arXiv 1503.02531)."""
+    soft_student = F.log_softmax(scores_of(student) / temperature, -1)
+    soft_teacher = F.log_softmax(scores_of(teacher) / temperature, -1)
+    return F.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True) * temperature**2
+
+
+def _other_classes(student: Any, teacher: Any) -> Tensor:
+    """The share of rows for which two networks name different classes."""
+    return (scores_of(student).argmax(-1) != scores_of(teacher).argmax(-1)).double().mean()
+
+
+def _head(value: Any, rows: int) -> Any:
+    return value[:rows] if isinstance(value, Tensor) and value.dim() else value
+
+
+def _check_finite(arguments: Arguments, place: str) -> None:
+    args, kwargs = arguments
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            bad = int((~torch.isfinite(value)).sum())
+            raise DataError(f"{place}: {bad} of {value.numel()} input values are NaN or infinite; clean the data first.")

@@ -1,0 +1,27 @@
+"""The weights that make each unit, and those that read it."""
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from secateur.sites import Site, TensorAxis
+
+
+def making(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
+    """Each unit's incoming weights, biases left out."""
+    return _together(model, site, site.made_by)
+
+
+def reading(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
+    """Each unit's outgoing weights."""
+    return _together(model, site, site.read_by)
+
+
+def _together(model: nn.Module, site: Site, axes: tuple[TensorAxis, ...]) -> Float64[Tensor, "units entries"]:
+    tensors = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    pieces = []
+    for axis in axes:
+        tensor = tensors[axis.tensor].detach().double().movedim(axis.axis, 0)
+        index = torch.tensor(axis.positions, dtype=torch.long, device=tensor.device)
+        pieces.append(tensor.index_select(0, index).reshape(site.units, -1))
+    return torch.cat(pieces, 1)

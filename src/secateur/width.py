@@ -1,0 +1,113 @@
+"""Apply a plan to a model's tensors: shorter axes, and module attributes that say so."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from secateur.errors import ModelError, PlanError
+from secateur.plan import Cut, Plan
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy of a model.
+
+    Raises:
+        ModelError: the model holds something that cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError) as error:
+        remedy = "keep only parameters, buffers and plain values on its modules."
+        raise ModelError(f"{type(model).__name__}: the model cannot be copied: {error}; {remedy}") from error
+
+
+def cut_(model: nn.Module, plan: Plan) -> None:
+    """Remove in place what a plan removes; works on any device, meta included.
+
+    Raises:
+        PlanError: the plan names a tensor or a length that the model does not have.
+    """
+    tensors = tensors_of(model)
+    for cut in plan.cuts:
+        _check(cut, tensors)
+    for cut in plan.cuts:
+        tensor = tensors_of(model)[cut.tensor]
+        kept = sorted(set(range(cut.length)) - set(cut.removed))
+        index = torch.tensor(kept, dtype=torch.long, device=tensor.device)
+        _replace_(model, tensor, tensor.detach().index_select(cut.axis, index))
+    for name in plan.emptied:
+        _set_module_(model, name, nn.Identity())
+    for name in plan.biased:
+        add_bias_(model, name)
+    update_attributes_(model)
+
+
+def resize_(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Give tensors new shapes in place (their values are lost), and update the modules' attributes."""
+    for name, tensor in tensors_of(model).items():
+        shape = shapes.get(name)
+        if shape is not None and tuple(tensor.shape) != tuple(shape):
+            _replace_(model, tensor, torch.zeros(shape, dtype=tensor.dtype, device=tensor.device))
+    update_attributes_(model)
+
+
+def add_bias_(model: nn.Module, name: str) -> None:
+    """Give a linear layer without a bias one of zeros, in place."""
+    layer = model.get_submodule(name)
+    if isinstance(layer, nn.Linear) and layer.bias is None:
+        zeros = torch.zeros(layer.weight.shape[0], dtype=layer.weight.dtype, device=layer.weight.device)
+        layer.bias = nn.Parameter(zeros, requires_grad=layer.weight.requires_grad)
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers by name, tied ones under each of their names."""
+    parameters: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    return parameters | dict(model.named_buffers(remove_duplicate=False))
+
+
+def update_attributes_(model: nn.Module) -> None:
+    """Make the attributes that hold sizes agree with the tensors, in place."""
+    for module in model.modules():
+        match module:
+            case nn.Linear():
+                module.out_features, module.in_features = module.weight.shape
+            case nn.modules.batchnorm._BatchNorm() if module.running_mean is not None or module.affine:
+                module.num_features = len(module.running_mean if module.running_mean is not None else module.weight)
+            case nn.LayerNorm() if module.elementwise_affine:
+                module.normalized_shape = tuple(module.weight.shape)
+            case nn.PReLU():
+                module.num_parameters = len(module.weight)
+
+
+def _check(cut: Cut, tensors: Mapping[str, Tensor]) -> None:
+    tensor = tensors.get(cut.tensor)
+    if tensor is None:
+        raise PlanError(f"{cut.tensor}: the plan cuts it, but the model has no such tensor; make the plan for this model.")
+    found = tensor.shape[cut.axis] if cut.axis < tensor.dim() else 0
+    if found != cut.length:
+        raise PlanError(
+            f"{cut.tensor}: the plan expects {cut.length} entries on axis {cut.axis}, the model has {found}; "
+            "make the plan for this model."
+        )
+    if cut.removed and not 0 <= min(cut.removed) <= max(cut.removed) < cut.length:
+        raise PlanError(f"{cut.tensor}: the plan removes entry {max(cut.removed)} of {cut.length}; make the plan anew.")
+
+
+def _replace_(model: nn.Module, old: Tensor, new: Tensor) -> None:
+    """Put a tensor in the place of another, wherever that one is used (tied weights stay tied)."""
+    stored: Any = new
+    if isinstance(old, nn.Parameter):
+        stored = nn.Parameter(new, requires_grad=old.requires_grad)
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            for key, tensor in table.items():
+                if tensor is old:
+                    table[key] = stored
+
+
+def _set_module_(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    model.get_submodule(parent).set_submodule(child, module)
