@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 PIP_FLAGS ?=
+EXPERIMENT ?= tables
+DATA ?= .
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-cpu.txt $(PIP_FLAGS)
@@ -18,7 +20,7 @@ help:
 	@echo "make format    put the code in order"
 	@echo "make docs      the documentation as pages in site/"
 	@echo "make results   docs/results.md from the committed results of benchmarks/"
-	@echo "make bench     run the benchmarks that have no committed result yet"
+	@echo "make bench     run an experiment of benchmarks/: make bench EXPERIMENT=tables DATA=folder/with/its/files"
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/secateur demo
@@ -42,10 +44,10 @@ docs: $(VENV)/installed-dev
 	$(BIN)/mkdocs build --strict
 
 results: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks.results
+	$(BIN)/python -m benchmarks.page
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run $(EXPERIMENT) --data $(DATA)
 
 # The report's tests open it in a browser.
 chromium:

@@ -42,12 +42,12 @@ class _Base:
 
 
 def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """One job per table and seed, the longest first."""
+    """One job per table and seed, the shortest first."""
     shared = {key: value for key, value in experiment.items() if key not in ("table", "seeds", "size")}
     sizes = sorted(experiment["size"], key=lambda size: size["rows"])
     return [
         {**shared, "table": table, "seed": seed, "folder": str(folder), "size": _size(sizes, table["rows"])}
-        for table in sorted(experiment["table"], key=lambda table: -table["rows"])
+        for table in sorted(experiment["table"], key=lambda table: table["rows"])
         for seed in experiment["seeds"]
     ]
 

@@ -79,7 +79,7 @@ def tie_(model: nn.Module, ties: Mapping[str, str]) -> None:
 
 
 def _unfold_(state: Mapping[str, Tensor]) -> None:
-    """Give expanded tensors, whose entries share memory, one place per entry in place: the shared ones take no values."""
+    """Give expanded tensors, whose entries share memory, a place for every entry in place: else they take no values."""
     for tensor in state.values():
         if any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)):
             tensor.data = tensor.data.contiguous()

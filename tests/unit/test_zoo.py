@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def by_hand(model: MLP, x: torch.Tensor, skip: bool) -> torch.Tensor:
     dropout=st.sampled_from([0.0, 0.5]),
 )
 def test_an_mlp_is_its_definition(hidden: list[int], activation: str, norm: str, dropout: float) -> None:
-    skip = any(a == b for a, b in zip(hidden[:-1], hidden[1:], strict=True))
+    skip = any(a == b for a, b in pairwise(hidden))
     options = {"activation": activation, "norm": norm, "dropout": dropout, "skip": skip}
     model = zoo.build("mlp", **WIDTHS, hidden=tuple(hidden), **options).eval()
     assert isinstance(model, MLP)

@@ -20,7 +20,7 @@ class FromZoo:
     """A model of the zoo, and its options as written."""
 
     name: str
-    options: Mapping[str, str]
+    options: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def parse(address: str) -> FromZoo | FromFile:
     scheme, colon, rest = address.partition(":")
     path, _, function = address.rpartition(":")
     if scheme == "zoo" and rest:
-        return FromZoo(*zoo.parse(rest))
+        name, options = zoo.parse(rest)
+        return FromZoo(name, dict(options))
     if path.endswith(".py") and function:
         return FromFile(Path(path), function)
     if scheme == "zoo" or address.removesuffix(":").endswith(".py"):
@@ -53,8 +54,8 @@ def filled_in(address: str, shape: Mapping[str, int | None]) -> str:
     """The address with what the data knows (`features`, `outputs`) where the address does not say it."""
     match parse(address):
         case FromZoo(name, options):
-            known = {key: str(value) for key, value in shape.items() if value is not None}
-            return f"zoo:{name}?" + "&".join(f"{k}={quote(v, safe=',')}" for k, v in {**options, **known, **options}.items())
+            written = options | {key: str(size) for key, size in _known(shape).items() if key not in options}
+            return f"zoo:{name}?" + "&".join(f"{key}={quote(value, safe=',')}" for key, value in written.items())
     return address
 
 
@@ -71,12 +72,16 @@ def build(address: str, seed: int, shape: Mapping[str, int | None]) -> nn.Module
             case FromZoo(name, options):
                 return zoo.build(name, **options)
             case FromFile(path, function):
-                return _checked(call(find_function(path, function), address, {**shape, "seed": seed}), address)
+                return _checked(call(find_function(path, function), address, _known(shape) | {"seed": seed}), address)
 
 
 def is_from_zoo(address: str) -> bool:
     """Whether the model is one of the zoo: it never comes with trained weights."""
     return isinstance(parse(address), FromZoo)
+
+
+def _known(shape: Mapping[str, int | None]) -> dict[str, int]:
+    return {key: size for key, size in shape.items() if size is not None}
 
 
 def _checked(made: object, address: str) -> nn.Module:

@@ -31,7 +31,7 @@ def command(run: Command) -> Command:
     options = [_option(field, hint) for group in groups.values() for field, hint in _hinted(group)]
     call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     call.__annotations__ = {option.name: option.annotation for option in options}
-    call.__doc__ = run.__doc__
+    call.__name__, call.__doc__ = run.__name__, _unwrapped(inspect.getdoc(run) or "")
     return call
 
 
@@ -60,3 +60,9 @@ def _option(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     if default is MISSING:
         default = inspect.Parameter.empty
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _unwrapped(text: str) -> str:
+    """A docstring whose paragraphs are one line each, for typer to wrap, but for an example, which stays as it is."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join("\b\n" + p if p.startswith("Example:") else " ".join(p.split("\n")) for p in paragraphs)

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -79,10 +79,13 @@ def _imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickling look a class's module up there
     try:
-        with _importable(path.resolve().parent):
+        with _importable(path.resolve().parent), ExitStack() as on_failure:
+            on_failure.callback(sys.modules.pop, name)
             spec.loader.exec_module(module)
+            on_failure.pop_all()
     except SyntaxError as error:
-        raise SettingsError(f"{path}: line {error.lineno}: {error.msg}; the file is not valid Python.") from error
+        place = f"{error.filename}: line {error.lineno}"
+        raise SettingsError(f"{place}: {error.msg}; the file is not valid Python.") from error
     except ImportError as error:
         raise SettingsError(f"{path}: cannot be imported: {error}; install what it needs.") from error
     return module

@@ -60,22 +60,22 @@ class _Shell(nn.Module):
 
 @contextmanager
 def accelerating(model: nn.Module, recovery: Recovery) -> Iterator[Accelerator]:
-    """An Accelerator for the model's device; the global state that it leaves is put back as it was found."""
+    """An Accelerator for the model's device; the global state that it leaves is put back as it was found.
+
+    Only the group of processes that it joins under `accelerate launch` stays joined, since joining twice may hang: a
+    script that runs so should end with `torch.distributed.destroy_process_group()`.
+    """
     # One process may hold only Accelerators of equal settings, and there is no public way to end one.
     states = [kind._shared_state for kind in (AcceleratorState, PartialState, GradientState)]
     found = [dict(state) for state in states]
-    joined = torch.distributed.is_available() and torch.distributed.is_initialized()
     for state in states:
         state.clear()
     try:
-        accelerator = Accelerator(
+        yield Accelerator(
             cpu=device_of(model).type == "cpu",
             mixed_precision=recovery.mixed_precision,
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         )
-        yield accelerator
-        if not joined:
-            accelerator.end_training()  # leaves the group of processes that it joined; left open, it may abort at exit
     finally:
         for state, before in zip(states, found, strict=True):
             state.clear()

@@ -72,7 +72,9 @@ def _place(low: float, high: float, *, log: bool) -> Callable[[float], float]:
 
 
 def _edge(low: float, high: float, share: float, *, log: bool) -> float:
-    if log and low < high:
+    if low >= high:
+        return low
+    if log:
         return math.exp(math.log(low) * (1 - share) + math.log(high) * share)
     return low * (1 - share) + high * share
 

@@ -102,9 +102,11 @@ def _without(standing: Standing, lost: Sequence[Fate]) -> Standing:
 
 
 def _staying(standing: Standing) -> list[Fate]:
-    nothing = (None, None)
-    pairs = enumerate(standing.alive)
-    return [Fate(standing.site, unit, *standing.known.get(unit, nothing), now=now) for now, unit in pairs]
+    found = []
+    for now, unit in enumerate(standing.alive):
+        score, rank = standing.known.get(unit, (None, None))
+        found.append(Fate(standing.site, unit, score, rank, now=now))
+    return found
 
 
 def _ranks(scores: Sequence[float]) -> list[int]:
@@ -118,6 +120,6 @@ def _ranks(scores: Sequence[float]) -> list[int]:
 
 def _renumbered(edit: Edit, number: int, left: int) -> str:
     return (
-        f"{edit.site}: round {number} counts {edit.units:,} units where {left:,} were left; from there on the numbers are "
-        "that round's own."
+        f"{edit.site}: round {number} counts {edit.units:,} units where {left:,} were left; from there on the numbers "
+        "are that round's own."
     )

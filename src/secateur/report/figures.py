@@ -84,7 +84,8 @@ def points(before: float, after: float) -> tuple[str, str, str]:
     decimals = 2 if 0 < abs(after - before) < 0.1 else 1
     shown = round(after, decimals) - round(before, decimals)
     difference = f"{shown:+.{decimals}f}" if round(shown, decimals) else "±0"
-    return (*(signed_off(f"{value:.{decimals}f}") for value in (before, after)), signed_off(difference))
+    first, last = (signed_off(f"{value:.{decimals}f}") for value in (before, after))
+    return first, last, signed_off(difference)
 
 
 def plural(count: int, word: str) -> str:

@@ -16,9 +16,9 @@ def folds(result: Result[Any]) -> Html:
         return section("folds", "Compensation", tag("p", "Nothing was compensated.", class_="missing"))
     refused = sum(is_refused(fold) for _, fold in found)
     intro = (
-        f"{figures.plural(len(found), 'fold')}, {refused:,} of them refused. A fold hands the work of removed units to those "
-        "that stay; the guard keeps it only where it lowers the error on rows it was not fitted to. Errors are shares of the "
-        "variance of what the layer put out originally."
+        f"{figures.plural(len(found), 'fold')}, {refused:,} of them refused. A fold hands the work of removed units to "
+        "those that stay; the guard keeps it only where it lowers the error on rows it was not fitted to. Errors are "
+        "shares of the variance of what the layer put out originally."
     )
     columns = ("Layer", "Round", "Asked", "Used", "Error before", "Error after", "Left", "Guard")
     rows = (_row(one, fold) for one, fold in found)

@@ -58,8 +58,9 @@ def _text(source: str | Path) -> tuple[str, str]:
     try:
         with reading(source) as path:
             return place, path.read_text(encoding="utf-8")
-    except ValueError as error:  # bytes that are not text, or a path that cannot be one
-        raise FileError(f"{place!r}: not text ({error}); give the result.json of a run.") from error
+    except (OSError, ValueError) as error:  # a path that cannot be one, or bytes that are not text
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FileError(f"{place!r}: not a text file ({reason}); give the result.json of a run.") from error
 
 
 def _check(result: Result[None]) -> None:
@@ -146,15 +147,15 @@ def _together(readers: tuple[Reader, ...], value: Any) -> tuple[Any, ...]:
 
 def _plain(kind: type, value: Any) -> Any:
     """A number, a text or a truth value; a whole number may be written as a float and the other way round."""
-    if type(value) is kind:
-        if kind is int and abs(value) > LARGEST_NUMBER:
-            raise _MisfitError(f"a number of {len(str(value))} digits")
-        return value
-    if kind is float and type(value) is int and abs(value) <= LARGEST_NUMBER:
-        return float(value)
-    if kind is int and type(value) is float and value.is_integer() and abs(value) <= LARGEST_NUMBER:
-        return int(value)
-    raise _MisfitError(_expected(f"{kind.__name__}", value))
+    if type(value) is int and kind in (int, float):
+        if abs(value) > LARGEST_NUMBER:
+            raise _MisfitError(f"a number above {LARGEST_NUMBER:.0e}")
+        return kind(value)
+    if kind is int and type(value) is float and value.is_integer():
+        return _plain(int, int(value))
+    if type(value) is not kind:
+        raise _MisfitError(_expected(kind.__name__, value))
+    return value
 
 
 def _expected(what: str, value: Any) -> str:

@@ -15,8 +15,8 @@ def units(result: Result[Any]) -> tuple[Html, dict[str, list[Any]]]:
     removed = sum(fate.reason is not None for fate in found)
     notes = [tag("p", remark, class_="note") for remark in remarks]
     intro = (
-        f"{removed:,} removed, {len(found) - removed:,} kept. “Unit” is the number in the original network, “now” the number "
-        "in the final one; rank 0 is the lowest score of its site."
+        f"{removed:,} removed, {len(found) - removed:,} kept. “Unit” is the number in the original network, “now” the "
+        "number in the final one; rank 0 is the lowest score of its site."
     )
     without_script = tag("noscript", tag("p", "This table needs JavaScript.", class_="missing"))
     body = (_controls(), tag("div", id="unit-table"), *notes, without_script)

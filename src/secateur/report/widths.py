@@ -66,8 +66,8 @@ def _short(edits: list[tuple[int, Edit]]) -> Html:
 def _long(number: int, edit: Edit) -> str:
     together = figures.plural(len(edit.with_it), "tensor")
     return (
-        f"Round {number}: {len(edit.removed):,} of {edit.units:,} removed, {_threshold(edit)}; {together} shrank with them; "
-        f"{edit.taken_over_by} took over their work."
+        f"Round {number}: {len(edit.removed):,} of {edit.units:,} removed, {_threshold(edit)}; {together} shrank with "
+        f"them; {edit.taken_over_by} took over their work."
     )
 
 

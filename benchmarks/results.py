@@ -1,0 +1,24 @@
+"""Write docs/results.md from the newest committed results."""
+
+from benchmarks import pages
+from benchmarks.provenance import HERE, newest
+
+INTRODUCTION = """# Results
+
+Every figure on this page comes from a file in `benchmarks/results`, which also names the commit, the versions, the machine, the seeds and all
+settings; the experiments are in `benchmarks/experiments`. `make results` writes this page anew. Quality is in points: accuracy in percent, or
+100 · R² in a regression. Seconds are from one machine in one run: compare them as ratios.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    sections = [INTRODUCTION]
+    for name, section in pages.SECTIONS.items():
+        result = newest(name)
+        sections.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
+    (HERE.parent / "docs" / "results.md").write_text("\n".join(sections), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

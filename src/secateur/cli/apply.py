@@ -1,0 +1,75 @@
+"""`secateur apply`."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secateur.cli.options import Given
+from secateur.cli.screen import Screen
+from secateur.cli.tables import lines
+
+_option = partial(typer.Option, rich_help_panel="Cut")
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """The plan, and what is done about the removed units' work."""
+
+    plan: Annotated[Path, _option(metavar="FILE", help="A file that `secateur plan` wrote.")]
+    out: Annotated[Path, _option(metavar="FILE", help="Where the smaller network is written (.safetensors).")] = Path(
+        "small.safetensors"
+    )
+    compensate: Annotated[
+        str,
+        _option(
+            metavar="HOW",
+            help="none, mean (into the next bias), least_squares (into the next weights) or reconstruct (every layer anew).",
+        ),
+    ] = "reconstruct"
+
+
+def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
+    r"""Cut a network by a plan, prove that the cut is exact, and let the units that stay take over.
+
+    The proof: on calibration rows, the smaller network puts out what the original does with the removed units silenced;
+    it is kept in the file as a certificate. Compensation comes after it: least squares on the calibration data, without
+    labels, each layer's kept only where it helps on rows that it was not fitted to.
+
+    Example:
+      secateur apply --model "zoo:mlp?hidden=64,64" --weights trained.safetensors \
+        --data sklearn:digits --plan plan.json --out small.safetensors
+    """
+    from secateur.cli.comparing import proven, refused
+    from secateur.cli.opening import opened
+    from secateur.cli.places import check_writable
+    from secateur.cli.planfile import read
+    from secateur.compensation import HOWS, repair
+    from secateur.errors import UnknownNameError
+    from secateur.surgery import certified
+
+    if cutting.compensate not in HOWS:
+        raise UnknownNameError("compensation", cutting.compensate, HOWS)
+    plan = read(cutting.plan)
+    check_writable(cutting.out)
+    with screen.progress("cutting") as bars:
+        network, data = opened(given)
+        network.warn(screen)
+        small, plan = certified(network.model, plan, data.task)
+        bars.doing("compensating")
+        repaired = repair(small, network.model, plan, data.task, how=cutting.compensate)  # type: ignore[arg-type]
+    network.changed(repaired.model, repaired.plan).save(cutting.out)
+    certificate = repaired.plan.certificate
+    assert certificate is not None  # certified gives one
+    counts = {"parameters": [sum(p.numel() for p in model.parameters()) for model in (network.model, repaired.model)]}
+    about = {"certificate": asdict(certificate), "folds": [asdict(fold) for fold in repaired.folds], **counts}
+    folds = [f"{fold.layer}: {fold.used}, error {fold.error_before:.2%} → {fold.error_after:.2%}" for fold in repaired.folds]
+    before, after = counts["parameters"]
+    screen.show(
+        {**about, "out": str(cutting.out)},
+        lines(f"{before:,} → {after:,} parameters", [proven([certificate])]),
+        lines("Compensation (share of the variance of what each layer put out)", folds or ["none"]),
+        lines(f"written: {cutting.out}", refused((1, fold) for fold in repaired.folds)),
+    )

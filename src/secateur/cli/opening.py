@@ -1,0 +1,89 @@
+"""The network and the data that a command is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from secateur import data, storage, tensorfile
+from secateur.cli import addresses
+from secateur.cli.options import Given
+from secateur.cli.screen import Screen
+from secateur.data import Data
+from secateur.errors import SettingsError
+from secateur.plan import Plan, compose
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model, the address that builds its original, and what was cut from it already.
+
+    `has_weights` is false where they are random because nobody gave any.
+    """
+
+    model: nn.Module
+    builder: str
+    plan: Plan | None
+    has_weights: bool
+
+    def changed(self, model: nn.Module, plan: Plan | None = None) -> "Network":
+        """The network with another model, after a further plan."""
+        together = self.plan if plan is None else plan if self.plan is None else compose(self.plan, plan)
+        return replace(self, model=model, plan=together, has_weights=True)
+
+    def warn(self, screen: Screen) -> None:
+        """Say where weights are random."""
+        if not self.has_weights:
+            screen.say("note: no --weights are given, so the network's weights are random.")
+
+    def save(self, path: Path) -> None:
+        """Write the network as one file; see `storage.save`."""
+        storage.save(self.model, path, plan=self.plan, builder=self.builder)
+
+
+def opened(given: Given) -> tuple[Network, Data]:
+    """The network and the data of the options that every command has.
+
+    Raises:
+        CompressionError: one of them cannot be read, or they do not fit.
+    """
+    table = data.load(given.data, seed=given.seed, batch_size=given.batch_size)
+    return network(given, table, given.weights), table
+
+
+def network(given: Given, table: Data, weights: Path | None) -> Network:
+    """The model with the weights of a file, or as it is built.
+
+    Raises:
+        CompressionError: it cannot be built, or the weights do not fit it.
+    """
+    shape = {"features": table.features, "outputs": table.outputs}
+    address = _address(given.model, weights, shape)
+
+    def build() -> nn.Module:
+        return addresses.build(address, given.seed, shape)
+
+    if weights is None:
+        return Network(build(), address, None, has_weights=not addresses.is_from_zoo(address))
+    if _is_ours(weights):
+        return Network(storage.load(weights, build=build), address, storage.read_plan(weights), has_weights=True)
+    return Network(storage.load_weights(build(), weights), address, None, has_weights=True)
+
+
+def _address(model: str | None, weights: Path | None, shape: Mapping[str, int | None]) -> str:
+    """The model's address; from the weights' file only where it names a model of the zoo, since functions run code."""
+    if model is not None:
+        return addresses.filled_in(model, shape)
+    if weights is None:
+        raise SettingsError("no model is given; give --model, or --weights with a file that names a model of the zoo.")
+    builder = storage.read_builder(weights) if _is_ours(weights) else None
+    if builder is None:
+        raise SettingsError(f"{weights}: does not say what model it is of; give --model.")
+    if not addresses.is_from_zoo(builder):
+        raise SettingsError(f"{weights}: is of {builder!r}, a function whose code would be run; give --model {builder}.")
+    return builder
+
+
+def _is_ours(weights: Path) -> bool:
+    return weights.suffix.lower() == ".safetensors" and tensorfile.read_note(weights) is not None

@@ -1,0 +1,102 @@
+"""`secateur plan`."""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secateur.cli.options import Amount
+from secateur.cli.screen import Screen
+from secateur.cli.tables import lines, table
+
+_option = partial(typer.Option, rich_help_panel="Output")
+
+
+@dataclass(frozen=True)
+class Planning:
+    """The scores, and where the plan goes."""
+
+    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="A file that `secateur score` wrote.")]
+    protect: Annotated[
+        list[str],
+        typer.Option(metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated."),
+    ] = field(default_factory=list)
+    out: Annotated[Path, _option(metavar="FILE", help="Where the plan is written.")] = Path("plan.json")
+
+
+def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
+    r"""Choose which units go: the lowest scores, as many as the budget asks for. Neither model nor data are needed.
+
+    --remove, --count and --below say what goes, --params and --macs what may be left. A share is rounded to the nearest
+    unit, and every site keeps one. The plan says of every unit why it goes: its score, its rank, and the threshold.
+
+    Example:
+      secateur score --model "zoo:mlp?hidden=64,64" --weights trained.safetensors \
+        --data sklearn:digits --out scores.json
+      secateur plan scores.json --remove 40% --out plan.json
+    """
+    from secateur.budget import cost, select
+    from secateur.cli import scorefile
+    from secateur.cli.places import check_writable, write_text
+    from secateur.cli.recipes import budget_from
+    from secateur.plan import to_json
+
+    budget = budget_from(amount)
+    if budget is None:
+        raise typer.BadParameter("give one budget: --remove, --count, --below, --params or --macs.")
+    scores, sites = scorefile.read(planning.scores)
+    check_writable(planning.out)
+    made = select(scores, sites, budget, protect=_protected(sites.names, planning.protect))
+    write_text(planning.out, to_json(made))
+    if not made.removed:
+        screen.say("the plan removes nothing; raise the budget.")
+    before, after = cost(sites, {}), cost(sites, made.removed)
+    thresholds = {edit.site: edit.threshold for edit in made.edits}
+    rows = [
+        {
+            "site": site.name,
+            "units": site.units,
+            "removed": len(made.removed.get(site.name, ())),
+            "threshold": thresholds.get(site.name),
+        }
+        for site in sites
+    ]
+    costs = {
+        "parameters": [before.parameters, after.parameters],
+        "macs": [before.macs, after.macs],
+    }
+    about = {"method": made.method, "sites": rows, **costs, "out": str(planning.out)}
+    screen.show(about, *_tables(about))
+
+
+def _protected(names: tuple[str, ...], patterns: list[str]) -> list[str]:
+    """The sites that match; a pattern that matches none is passed on, for the error."""
+    found = [[name for name in names if fnmatch(name, pattern)] or [pattern] for pattern in patterns]
+    return [name for matching in found for name in matching]
+
+
+def _tables(about: dict[str, Any]) -> list[Any]:
+    from secateur.report import figures
+
+    rows = (
+        (
+            row["site"],
+            f"{row['units']:,}",
+            f"{row['removed']:,}",
+            f"{row['units'] - row['removed']:,}",
+            figures.score(row["threshold"]),
+        )
+        for row in about["sites"]
+    )
+    columns = ("Site", "Units", "Go", "Stay", "Highest score that goes")
+    costs = (
+        f"{name}: {before:,} → {after:,} ({figures.change(before, after)})"
+        for name, (before, after) in (("parameters", about["parameters"]), ("MACs", about["macs"]))
+    )
+    return [
+        table(f"Plan by {about['method']}", columns, rows, numeric=range(1, 5)),
+        lines(f"written: {about['out']}", costs),
+    ]

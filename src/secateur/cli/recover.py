@@ -1,0 +1,89 @@
+"""`secateur recover`."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from secateur.cli.grouping import INTERRUPTED
+from secateur.cli.options import Given
+from secateur.cli.screen import Screen
+from secateur.cli.tables import lines, table
+
+if TYPE_CHECKING:
+    from secateur.recovery.training import Recovered
+
+_option = partial(typer.Option, rich_help_panel="Training")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train."""
+
+    out: Annotated[Path, _option(metavar="FILE", help="Where the trained network is written (.safetensors).")] = Path(
+        "recovered.safetensors"
+    )
+    epochs: Annotated[int, _option(help="Passes over the training data.")] = 3
+    learning_rate: Annotated[float, _option(help="Of AdamW; falls to 0 along a cosine.")] = 1e-3
+    patience: Annotated[
+        int | None, _option(metavar="EPOCHS", help="Stop after so many epochs without a better validation quality.")
+    ] = None
+    teacher: Annotated[
+        Path | None, _option(metavar="FILE", help="The original's weights: half the loss is then the distance to it.")
+    ] = None
+    temperature: Annotated[float, _option(help="Softens the teacher's class scores.")] = 2.0
+    teacher_weight: Annotated[float, _option(help="The teacher's share of the loss; with 1 no labels are used.")] = 0.5
+
+
+def recover(given: Given, training: Training, screen: Screen) -> None:
+    r"""Train a network: after a cut, to recover; or from random weights, to have one to compress.
+
+    The best epoch on the validation data is kept, the network as it came counting as epoch 0, so that training never ends
+    worse there than it began. Ctrl-C ends it with the best of the finished epochs, which is written.
+
+    Example:
+      secateur recover --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --epochs 20 --out trained.safetensors
+      secateur recover --model "zoo:mlp?hidden=64,64" --weights small.safetensors \
+        --teacher trained.safetensors --data sklearn:digits --out recovered.safetensors
+    """
+    from secateur.cli.opening import network, opened
+    from secateur.cli.places import check_writable
+    from secateur.recovery import Recovery, train
+
+    settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher")}
+    recovery = Recovery(**settings, seed=given.seed)
+    check_writable(training.out)
+    with screen.progress("reading") as bars:
+        student, data = opened(given)
+        if training.teacher is not None:
+            recovery = Recovery(**settings, seed=given.seed, teacher=network(given, data, training.teacher).model)
+        bars.doing(f"{training.epochs} epochs")
+        done = train(student.model, data.task, recovery, watch=bars)
+    if done.interrupted and not done.epochs:
+        raise KeyboardInterrupt
+    student.changed(done.model).save(training.out)
+    epochs = [asdict(epoch) for epoch in done.epochs]
+    about = {"epochs": epochs, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "out": str(training.out)}
+    screen.show(about, _table(done, data.task.metric), lines(f"written: {training.out}, as after epoch {done.best_epoch}", ()))
+    if done.interrupted:
+        screen.say(f"interrupted after epoch {len(epochs)} of {training.epochs}; {training.out} holds the best of them.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _table(done: "Recovered", metric: str) -> Any:
+    from secateur.report import figures
+
+    rows = (
+        (
+            f"{epoch.epoch}{' *' if epoch.epoch == done.best_epoch else '  '}",
+            figures.score(epoch.loss),
+            "" if epoch.quality is None else f"{epoch.quality:.2f}",
+            figures.score(epoch.learning_rate),
+        )
+        for epoch in done.epochs
+    )
+    columns = ("Epoch", "Loss", f"Validation {metric}", "Learning rate")
+    return table("Epochs (* is kept)", columns, rows, numeric=range(4))

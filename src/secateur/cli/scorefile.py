@@ -1,0 +1,78 @@
+"""`scores.json`: scores together with the sites they are of, so that planning needs neither model nor data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from secateur.cli.places import read_json, write_text
+from secateur.errors import FileError
+from secateur.scores import Scores
+from secateur.sites import Site, Sites, TensorAxis, TensorCost
+
+FORMAT = 1
+
+
+def write(scores: Scores, sites: Sites, path: Path) -> None:
+    """Write scores and sites.
+
+    Raises:
+        FileError: the place cannot be written.
+    """
+    values = {name: found.tolist() for name, found in scores.values.items()}
+    about = {"format": FORMAT, "method": scores.method, "comparable": scores.comparable, "scores": values}
+    kept = ("name", "units", "made_by", "carried_by", "read_by", "droppable")
+    found = [{key: value for key, value in asdict(site).items() if key in kept} for site in sites]
+    write_text(path, json.dumps(about | {"sites": found, "tensors": [asdict(tensor) for tensor in sites.tensors]}))
+
+
+def read(path: Path) -> tuple[Scores, Sites]:
+    """The scores and sites in a file that `write` wrote.
+
+    Raises:
+        FileError: it cannot be read, or is not such a file.
+    """
+    data = read_json(path)
+    try:
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']!r}")
+        sites = Sites(
+            sites=tuple(_site(site) for site in data["sites"]),
+            tensors=tuple(TensorCost(**{**t, "shape": tuple(map(int, t["shape"]))}) for t in data["tensors"]),
+        )
+        _check(sites)
+        values = {str(name): torch.tensor(found, dtype=torch.float64) for name, found in data["scores"].items()}
+        return Scores(str(data["method"]), values, bool(data["comparable"])), sites
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise FileError(f"{path}: not scores of format {FORMAT} ({found}); write them with `secateur score`.") from error
+
+
+def _site(data: Mapping[str, Any]) -> Site:
+    parts = ("made_by", "carried_by", "read_by")
+    return Site(
+        name=str(data["name"]),
+        units=int(data["units"]),
+        droppable=bool(data["droppable"]),
+        **{part: tuple(_axis(axis) for axis in data[part]) for part in parts},
+    )
+
+
+def _axis(data: Mapping[str, Any]) -> TensorAxis:
+    positions = tuple(map(int, data["positions"]))
+    return TensorAxis(str(data["tensor"]), int(data["axis"]), positions, int(data["repeat"]))
+
+
+def _check(sites: Sites) -> None:
+    """Raises ValueError where units lie outside their tensors."""
+    shapes = {tensor.name: tensor.shape for tensor in sites.tensors}
+    for site in sites:
+        for axis in site.axes:
+            shape = shapes.get(axis.tensor, ())
+            length = shape[axis.axis] if 0 <= axis.axis < len(shape) else 0
+            fits = len(axis.positions) == site.units * axis.repeat and all(0 <= p < length for p in axis.positions)
+            if not fits:
+                raise ValueError(f"the units of {site.name} do not fit {axis.tensor}")

@@ -1,0 +1,82 @@
+"""`secateur sites`: what can go, what cannot, and why."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from secateur.cli.options import Given
+from secateur.cli.screen import Screen
+from secateur.cli.tables import lines, table
+
+
+def sites(given: Given, screen: Screen) -> None:
+    """What can be removed from a network, what cannot, and which operator holds it. Nothing is changed.
+
+    A site is a set of units (neurons) that can go one by one; what makes, carries and reads a unit goes with it.
+    "Parameters" counts all that would go with the site's units. A droppable site may lose all its units, since a path
+    around it remains; any other keeps at least one. Weights do not matter here, so --weights may be left out.
+
+    Example:
+      secateur sites --model "zoo:mlp?hidden=256,256&skip=1" --data sklearn:digits
+    """
+    from secateur.budget import cost
+    from secateur.cli.opening import opened
+    from secateur.tracing import find_sites
+
+    with screen.progress("tracing the network"):
+        network, data = opened(given)
+        found = find_sites(network.model, data.task)
+    whole = cost(found, {})
+    every = {site.name: range(site.units) for site in found}
+    free = whole.parameters - cost(found, every).parameters
+    rows = [
+        {
+            "name": site.name,
+            "units": site.units,
+            "parameters": whole.parameters - cost(found, {site.name: every[site.name]}).parameters,
+            "parameters_per_unit": whole.parameters - cost(found, {site.name: [0]}).parameters,
+            "droppable": site.droppable,
+            "made_by": [axis.tensor for axis in site.made_by],
+            "read_by": [axis.tensor for axis in site.read_by],
+        }
+        for site in found
+    ]
+    pinned = [asdict(pin) for pin in found.pinned]
+    figures = {"parameters": whole.parameters, "removable_parameters": free, "macs": whole.macs}
+    screen.show({"sites": rows, "pinned": pinned, **figures}, *_tables(rows, pinned, _Cover(free, whole.parameters)))
+
+
+@dataclass(frozen=True)
+class _Cover:
+    """Parameters that can go, of all."""
+
+    free: int
+    all: int
+
+
+def _tables(rows: list[dict[str, Any]], pinned: list[dict[str, Any]], cover: _Cover) -> list[Any]:
+    from secateur.report import figures
+
+    can = (
+        (
+            row["name"],
+            f"{row['units']:,}",
+            f"{row['parameters_per_unit']:,}",
+            f"{row['parameters']:,}",
+            "yes" if row["droppable"] else "no",
+            _layers(row["made_by"]),
+            _layers(row["read_by"]),
+        )
+        for row in rows
+    )
+    columns = ("Site", "Units", "Per unit", "Parameters", "Droppable", "Made by", "Read by")
+    cannot = ((pin["name"], f"{pin['units']:,}", pin["operator"], pin["reason"]) for pin in pinned)
+    share = figures.percent(cover.free / cover.all) if cover.all else figures.NOTHING
+    return [
+        table("What can go", columns, can, numeric=(1, 2, 3)),
+        table("What stays", ("Where", "Units", "Held by", "Why"), cannot, numeric=(1,)),
+        lines(f"{cover.free:,} of {cover.all:,} parameters ({share}) belong to units that can go.", ()),
+    ]
+
+
+def _layers(tensors: list[str]) -> str:
+    return "\n".join(dict.fromkeys(tensor.removesuffix(".weight") for tensor in tensors))

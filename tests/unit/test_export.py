@@ -1,0 +1,280 @@
+"""What is exported computes what the model does, for every batch size; else nothing is kept."""
+
+# ruff: noqa: ARG005  # all functions of `Of` share one signature
+
+import logging
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur import onnxfile
+from secateur.errors import ExportError, FileError
+from secateur.export import export_onnx, export_program
+from secateur.programs import quiet
+from secateur.tracing import Example
+
+BOTH = pytest.mark.parametrize(
+    ("export", "name"), [(export_onnx, "net.onnx"), (export_program, "net.pt2")], ids=["onnx", "program"]
+)
+Export = Callable[[nn.Module, Path, Example], float]
+
+
+class Of(nn.Module):
+    """Two inputs through one layer and a function of your own."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.function = function
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Any:
+        return self.function(self.layer(x), x, y)
+
+
+def net() -> nn.Module:
+    """A net whose modes matter: in training mode it computes something else."""
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3))
+    with torch.no_grad():
+        model[1].running_mean.normal_()
+        model[1].running_var.uniform_(0.5, 2.0)
+    return model
+
+
+def emptied() -> nn.Module:
+    """A branch that has lost all its units."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch: "Initializing zero-element tensors is a no-op"
+        return nn.Sequential(nn.Linear(4, 0), nn.ReLU(), nn.Linear(0, 3))
+
+
+def run_onnx(path: Path, *inputs: Tensor) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()]
+    return session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
+
+
+def run_program(path: Path, *inputs: Tensor) -> list[np.ndarray]:
+    output = torch.export.load(path).module()(*inputs)
+    return [t.detach().numpy() for t in (output if isinstance(output, tuple) else (output,))]
+
+
+@BOTH
+def test_an_exported_net_puts_out_what_the_net_does_for_any_batch(tmp_path: Path, export: Export, name: str) -> None:
+    model = net()
+    difference = export(model, tmp_path / name, torch.randn(2, 4))
+
+    run = run_onnx if export is export_onnx else run_program
+    for rows in (1, 2, 7):
+        x = torch.randn(rows, 4)
+        wanted = model.eval()(x).detach().numpy()
+        np.testing.assert_allclose(run(tmp_path / name, x)[0], wanted, rtol=1e-5, atol=1e-6)
+    assert 0.0 <= difference < 1e-5
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_the_onnx_file_is_valid_and_names_its_batch_and_outputs(tmp_path: Path) -> None:
+    model = Of(lambda h, x, y: {"logits": h + 1.0, "hidden": h * y})
+    export_onnx(model, tmp_path / "net.onnx", {"y": torch.randn(3, 2), "x": torch.randn(3, 4)})
+
+    file = onnx.load(tmp_path / "net.onnx")
+    onnx.checker.check_model(file, full_check=True)
+    assert [opset.version for opset in file.opset_import if opset.domain == ""] == [onnxfile.OPSET]
+    assert [entry.name for entry in file.graph.output] == ["logits", "hidden"]
+    assert {entry.name for entry in file.graph.input} == {"x", "y"}
+    assert {entry.type.tensor_type.shape.dim[0].dim_param for entry in file.graph.input} == {"batch"}
+
+
+@BOTH
+def test_a_layer_without_units_is_exported(tmp_path: Path, export: Export, name: str) -> None:
+    model = emptied()
+    export(model, tmp_path / name, torch.randn(2, 4))
+
+    x = torch.randn(5, 4)
+    run = run_onnx if export is export_onnx else run_program
+    np.testing.assert_allclose(run(tmp_path / name, x)[0], model[2].bias.detach().expand(5, 3).numpy())
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (nn.Linear(4, 2), torch.randn(1, 4)),
+        (Of(lambda h, x, y: h + y), (torch.randn(3, 4), torch.randn(3, 2))),
+        (Of(lambda h, x, y: h + y), {"y": torch.randn(3, 2), "x": torch.randn(3, 4)}),
+        (Of(lambda h, x, y: h @ y.T), (torch.randn(3, 4), torch.randn(5, 2))),
+        (Of(lambda h, x, y: h * y), (torch.randn(3, 4), 2.0)),
+        (Of(lambda h, x, y: (h, h, x)), torch.randn(3, 4)),
+        (Of(lambda h, x, y: {"x": x, "linear": h, "nothing": None}), torch.randn(3, 4)),
+        (Of(lambda h, x, y: h.argmax(-1)), torch.randn(3, 4)),
+        (Of(lambda h, x, y: h[:, :0]), torch.randn(3, 4)),
+        (Of(lambda h, x, y: h.masked_fill(h > 0, -torch.inf)), torch.randn(3, 4)),
+        (Of(lambda h, x, y: (h - 100).log()), torch.randn(3, 4)),
+        (Of(lambda h, x, y: h * 1e-12), torch.randn(3, 4)),
+        (Of(lambda h, x, y: h).double(), torch.randn(3, 4, dtype=torch.float64)),
+        (Of(lambda h, x, y: h).half(), torch.randn(3, 4).half()),
+        (nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 2)), torch.tensor([[1, 2, 3], [4, 5, 6]])),
+    ],
+)
+@BOTH
+def test_inputs_and_outputs_of_every_form_are_exported(
+    tmp_path: Path, export: Export, name: str, model: nn.Module, example: Example
+) -> None:
+    assert export(model, tmp_path / name, example) < 1e-3
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@BOTH
+def test_the_model_is_left_as_found(tmp_path: Path, export: Export, name: str) -> None:
+    model = net().train()
+    model[1].eval()
+    model[0].weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    export(model, tmp_path / name, torch.randn(2, 4))
+
+    assert [module.training for module in model.modules()] == [True, True, False, True, True, True]
+    assert [p.requires_grad for p in model.parameters()] == [False, True, True, True, True, True]
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_silence_ends_with_the_export() -> None:
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level, warnings.filters[:]
+    with suppress(ZeroDivisionError), quiet():
+        assert logger.level == logging.CRITICAL
+        raise ZeroDivisionError
+    assert (logger.level, warnings.filters[:]) == before
+
+
+def test_exporting_is_silent_even_the_first_time(tmp_path: Path) -> None:
+    script = (
+        "import torch; from secateur.export import export_onnx, export_program\n"
+        "model, x = torch.nn.Linear(3, 2), torch.randn(2, 3)\n"
+        "export_onnx(model, 'net.onnx', x), export_program(model, 'net.pt2', x)\n"
+    )
+    source = str(Path(onnxfile.__file__).parents[1])
+    code = f"import sys; sys.path.insert(0, {source!r}); {script}"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+
+    assert (run.stdout, run.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("function", "complaint"),
+    [
+        (lambda h, x, y: h + torch.rand_like(h), "on 3 rows the exported model differs from PyTorch by"),
+        (lambda h, x, y: h + torch.zeros(3, 1), "the model itself fails on 7 rows"),
+        (lambda h, x, y: h * len(x.tolist()), "on 3 rows|does not run: Guard failed"),
+        (lambda h, x, y: h if h.sum() > 0 else x, "torch.export cannot follow it: Could not guard on data-dependent"),
+        (lambda h, x, y: h @ x, "the model itself fails on 3 rows: mat1 and mat2 shapes cannot be multiplied"),
+    ],
+)
+@BOTH
+def test_what_the_export_would_get_wrong_is_refused_and_not_kept(
+    tmp_path: Path, export: Export, name: str, function: Callable[..., Any], complaint: str
+) -> None:
+    model = Of(function).train()
+    with pytest.raises(ExportError, match=complaint) as caught:
+        export(model, tmp_path / name, torch.randn(3, 4))
+
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert model.training
+
+
+def test_a_small_error_in_a_small_output_is_seen_beside_a_large_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = onnxfile.runner
+
+    def off(path: Path) -> Callable[..., list[Tensor]]:
+        return lambda given: [output + 2e-6 * (i == 1) for i, output in enumerate(right(path)(given))]
+
+    model = Of(lambda h, x, y: (1000.0 + h, 0.01 * h.sigmoid()))
+    assert export_onnx(model, tmp_path / "net.onnx", torch.randn(3, 4)) < 1e-3
+    monkeypatch.setattr(onnxfile, "runner", off)
+    with pytest.raises(ExportError, match=r"differs from PyTorch by 2\.0e-06, where outputs reach"):
+        export_onnx(model, tmp_path / "other.onnx", torch.randn(3, 4))
+    assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_a_wrong_shape_and_a_nan_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = onnxfile.runner
+    for change, complaint in (
+        (lambda t: t[:, :1], r"puts out shapes \[\[3, 1\]\], PyTorch \[\[3, 2\]\]"),
+        (lambda t: t * torch.nan, "differs from PyTorch by inf"),
+    ):
+        monkeypatch.setattr(
+            onnxfile, "runner", lambda path, change=change: lambda g: [change(t) for t in right(path)(g)]
+        )
+        with pytest.raises(ExportError, match=complaint):
+            export_onnx(nn.Linear(4, 2), tmp_path / "net.onnx", torch.randn(3, 4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_operators_and_types_that_onnx_lacks_are_refused_by_name(tmp_path: Path) -> None:
+    for model, dtype, complaint in (
+        (Of(lambda h, x, y: torch.linalg.eigvalsh(x[:, :, None] * x[:, None])), torch.float32, "eigh.*export_program"),
+        (Of(lambda h, x, y: h).bfloat16(), torch.bfloat16, "onnxruntime cannot .*float32"),
+    ):
+        x = torch.randn(3, 4, dtype=dtype)
+        with pytest.raises(ExportError, match=complaint):
+            export_onnx(model, tmp_path / "net.onnx", x)
+        assert export_program(model, tmp_path / "net.pt2", x) < 1e-5
+    assert [file.name for file in tmp_path.iterdir()] == ["net.pt2"]
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_is_named_with_the_way_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ExportError, match=rf"needs {name}, which is not installed: pip install 'secateur\[onnx\]'"):
+        export_onnx(nn.Linear(4, 2), tmp_path / "net.onnx", torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("example", [torch.zeros(0, 4), torch.tensor(1.0), (), {"x": 3}])
+@BOTH
+def test_examples_without_rows_are_refused(tmp_path: Path, export: Export, name: str, example: Example) -> None:
+    with pytest.raises(ExportError, match="the example holds no rows; give inputs with at least one row"):
+        export(nn.Linear(4, 2), tmp_path / name, example)
+
+
+@BOTH
+def test_places_that_cannot_be_written_are_refused(tmp_path: Path, export: Export, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileError, match="its folder does not exist; create it first"):
+        export(nn.Linear(4, 2), tmp_path / "none" / name, torch.randn(2, 4))
+    with pytest.raises(FileError, match="this is a folder; give the name of a file"):
+        export(nn.Linear(4, 2), tmp_path / "folder", torch.randn(2, 4))
+
+
+@BOTH
+def test_a_refused_export_leaves_the_old_file(tmp_path: Path, export: Export, name: str) -> None:
+    export(nn.Linear(4, 2), tmp_path / name, torch.randn(2, 4))
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(ExportError):
+        export(Of(lambda h, x, y: h + torch.rand_like(h)), tmp_path / name, torch.randn(2, 4))
+
+    assert (tmp_path / name).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_the_weights_of_a_huge_model_move_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 2 GB on the exporter writes a second file; here it does so for a small one."""
+    save = torch.onnx.ONNXProgram.save
+    monkeypatch.setattr(torch.onnx.ONNXProgram, "save", lambda self, path: save(self, path, external_data=True))
+    export_onnx(nn.Linear(4, 2), tmp_path / "net.onnx", torch.randn(2, 4))
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.onnx", "net.onnx.data"]
+    assert run_onnx(tmp_path / "net.onnx", torch.randn(3, 4))[0].shape == (3, 2)
