@@ -74,7 +74,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "certificate": plan.certificate.relative_difference if plan.certificate else None,
         "untrained": [_compensated(base, m, c, s)[1] for s in job["shares"] for m, c in _pairs(job)],
         "recovered": [_recovered(base, method, how, held) for method, how in _pairs(job)],
-        "from_scratch": _quality(train(reinitialised(small, job["seed"]), base.data.task, _training(job)).model, base.data),
+        "from_scratch": _quality(
+            train(reinitialised(small, job["seed"]), base.data.task, _training(job)).model, base.data
+        ),
         "torch_pruning": {
             "cut": _quality(peer, base.data),
             "recovered": _quality(train(peer, base.data.task, base.recovery).model, base.data),

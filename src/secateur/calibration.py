@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.errors import DataError
+from secateur.graph import Operator
 from secateur.inference import evaluating
 from secateur.result import Event
 from secateur.sites import Read, Site, Sites
 from secateur.stats import Statistic
 from secateur.task import Task
-from secateur.tracing import Operator, trace
+from secateur.tracing import trace
 
 S = TypeVar("S", bound=Statistic)
 Watch = Callable[[Event], None] | None
@@ -46,7 +47,9 @@ def calibrate(model: nn.Module, sites: Sites, task: Task, empty: S, *, watch: Wa
             if watch:
                 watch(Event("calibrate", number + 1, _length(task)))
     if rows < 2:
-        raise DataError(f"the calibration data has {rows} row; statistics need at least two, and hundreds to be of use.")
+        raise DataError(
+            f"the calibration data has {rows} row; statistics need at least two, and hundreds to be of use."
+        )
     return seen
 
 

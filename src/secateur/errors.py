@@ -1,15 +1,15 @@
 """The errors users meet; each message names the place, the numbers and the remedy.
 
-    CompressionError
-    ├── ModelError           the model cannot be traced, holds NaN, or offers nothing to remove
-    ├── DataError            the data cannot be read, or does not fit the task
-    ├── SettingsError        a setting is outside its range
-    │   └── UnknownNameError a name nobody knows; the nearest known ones are suggested
-    ├── PlanError            a plan does not fit the model
-    ├── BudgetError          a budget cannot be met
-    ├── ExactnessError       a cut network is not equal to the silenced original
-    ├── FileError            a file is damaged, unsafe or cannot be written
-    └── ExportError          an exported network does not compute what the model does
+CompressionError
+├── ModelError           the model cannot be traced, holds NaN, or offers nothing to remove
+├── DataError            the data cannot be read, or does not fit the task
+├── SettingsError        a setting is outside its range
+│   └── UnknownNameError a name nobody knows; the nearest known ones are suggested
+├── PlanError            a plan does not fit the model
+├── BudgetError          a budget cannot be met
+├── ExactnessError       a cut network is not equal to the silenced original
+├── FileError            a file is damaged, unsafe or cannot be written
+└── ExportError          an exported network does not compute what the model does
 """
 
 from collections.abc import Iterable
@@ -60,3 +60,8 @@ class UnknownNameError(SettingsError):
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}."
         super().__init__(f"{name!r} is not a known {kind}; {remedy}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

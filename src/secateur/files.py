@@ -73,6 +73,8 @@ def _place(draft: Path, folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
+    if os.name == "nt":  # opens no folders, and flushes only what is open for writing
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

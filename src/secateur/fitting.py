@@ -21,7 +21,7 @@ def fill_(model: nn.Module, tensors: Mapping[str, Tensor], place: str, remedy: s
     """
     own = state_of(model)
     state = _unprefixed(tensors, own)
-    misshapen = [name for name, tensor in state.items() if name in own and not _fits(tensor, own[name])]
+    misshapen = [name for name, tensor in own.items() if name in state and not _fits(state[name], tensor)]
     fitting = OrderedDict((name, tensor) for name, tensor in state.items() if name not in misshapen)
     fitting._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
     _unfold_(own)

@@ -12,8 +12,10 @@ Predict = Callable[[tuple[tuple[Any, ...], dict[str, Any]]], Any]
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[Predict]:
-    """A function from arguments to output, on the model's device; mode and gradients are put back afterwards."""
+    """A function from arguments to output, on the model's device; afterwards modes and buffers are as they were."""
     modes = {module: module.training for module in model.modules()}
+    buffers = [(module, *named) for module in modes for named in module.named_buffers(recurse=False)]
+    values = [buffer.clone() for _, _, buffer in buffers]
     device = device_of(model)
     model.eval()
     try:
@@ -22,6 +24,10 @@ def evaluating(model: nn.Module) -> Iterator[Predict]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+        for (module, name, buffer), value in zip(buffers, values, strict=True):
+            module._buffers[name] = buffer
+            if not torch.equal(buffer, value):
+                buffer.copy_(value)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -86,7 +86,8 @@ def runner(path: Path) -> Callable[[Arguments], list[Tensor]]:
 
 def _name_outputs_(graph: Any, output: Any) -> None:
     """Name the outputs as the model's dict does, or `output`, where nothing else in the graph has that name."""
-    names = list(output) if isinstance(output, Mapping) else ["output"]
+    named = output if isinstance(output, Mapping) else {"output": output}
+    names = [name for name, value in named.items() if isinstance(value, Tensor)]
     taken = {value.name for node in graph for value in node.outputs} | {value.name for value in graph.inputs}
     for value, name in zip(graph.outputs, names, strict=False) if len(names) == len(graph.outputs) else ():
         if name not in taken and name not in graph.initializers:

@@ -2,19 +2,19 @@
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from secateur.budget import Budget, select
 from secateur.compensation import repair
-from secateur.errors import ModelError, UnknownNameError
+from secateur.errors import DataError, ModelError, UnknownNameError
 from secateur.inference import evaluating
 from secateur.measurement import measure
 from secateur.plan import Plan, compose
@@ -30,6 +30,16 @@ from secateur.width import copied
 
 Watch = Callable[[Event], None] | None
 OnRound = Callable[[nn.Module, Round], None] | None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is the same in every round."""
+
+    original: nn.Module
+    task: Task
+    recipe: Recipe
+    watch: Watch
 
 
 @dataclass(frozen=True)
@@ -71,54 +81,55 @@ def compress(
     Raises:
         CompressionError: something is refused; the message says what and how to go on.
     """
-    chosen = recipe_of(recipe)
+    run = _Run(model, task, recipe_of(recipe), watch)
+    if run.recipe.max_drop is not None and task.validation is None:
+        raise DataError(
+            f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
+        )
     sites = find_sites(model, task)
-    start = measure(model, task)
-    line = _Line(copied(model), Plan(method=""), (Step("original", 0, start),))
-    for stage in chosen.stages:
+    line = _Line(copied(model), Plan(method=""), (Step("original", 0, measure(model, task)),))
+    for stage in run.recipe.stages:
         for number in range(stage.rounds):
-            if not line.is_over:
-                line = _next_round(line, model, task, stage, stage.part(number), chosen.max_drop, watch)
-                if on_round and line.rounds and line.rounds[-1].kept:
-                    on_round(line.model, line.rounds[-1])
-    return _result(line, model, task, chosen, sites, watch)
+            before = len(line.rounds)
+            line = line if line.is_over else _next_round(line, run, stage, stage.part(number))
+            if len(line.rounds) == before:
+                break  # nothing was removed, nor would the stage's next round remove anything
+            if on_round and line.rounds[-1].kept:
+                on_round(line.model, line.rounds[-1])
+    return _result(line, run, sites)
 
 
-def _next_round(
-    line: _Line, original: nn.Module, task: Task, stage: Stage, budget: Budget, max_drop: float | None, watch: Watch
-) -> _Line:
+def _next_round(line: _Line, run: _Run, stage: Stage, budget: Budget) -> _Line:
     number = len(line.rounds) + 1
     begun = time.perf_counter()
     try:
-        cut = _cut(line.model, original, task, stage, budget)
+        cut = _cut(line.model, run.task, stage, budget)
     except ModelError as error:
         if number == 1:
             raise
         return replace(line, notes=(*line.notes, f"round {number}: {error}"), is_over=True)
     if not cut.plan.removed:
         note = f"round {number}: {stage.method.name} under {budget} removes nothing; raise the budget."
-        return replace(line, notes=(*line.notes, note), is_over=True)
-    steps = [_step("cut", number, cut.cut, task, begun)]
+        return replace(line, notes=(*line.notes, note))
+    steps = [_step("cut", number, cut.cut, run.task, begun)]
     if cut.folds:
-        steps.append(_step("compensated", number, cut.mended, task, begun))
-    recovered = _recovered(cut.mended, original, task, stage, watch)
+        steps.append(_step("compensated", number, cut.mended, run.task, begun))
+    recovered = _recovered(cut.mended, run, stage)
     if recovered.epochs:
-        steps.append(_step("recovered", number, recovered.model, task, begun))
+        steps.append(_step("recovered", number, recovered.model, run.task, begun))
     finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs)
-    return _judged(line, finished, recovered, tuple(steps), task, max_drop)
+    return _judged(line, run, finished, recovered, tuple(steps))
 
 
-def _judged(
-    line: _Line, finished: Round, recovered: Recovered, steps: tuple[Step, ...], task: Task, max_drop: float | None
-) -> _Line:
+def _judged(line: _Line, run: _Run, finished: Round, recovered: Recovered, steps: tuple[Step, ...]) -> _Line:
     """The line with this round, if it holds the allowed drop; without its network otherwise."""
-    number = finished.number
-    notes = line.notes
+    number, notes, max_drop = finished.number, line.notes, run.recipe.max_drop
     if recovered.interrupted:
-        notes = (*notes, f"round {number}: interrupted after epoch {len(recovered.epochs)} of recovery; the best is kept.")
-    drop = _drop(line.steps[0].measurement, steps[-1].measurement, task)
-    if max_drop is not None and drop > max_drop:
-        reason = f"validation {task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"
+        done = len(recovered.epochs)
+        notes = (*notes, f"round {number}: interrupted after epoch {done} of recovery; the best is kept.")
+    drop = _drop(line.steps[0].measurement, steps[-1].measurement, run.task)
+    if max_drop is not None and not drop <= max_drop:
+        reason = f"validation {run.task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"
         rounds = (*line.rounds, replace(finished, kept=False, reason=reason))
         return replace(line, rounds=rounds, notes=(*notes, f"round {number} was not kept: {reason}."), is_over=True)
     return _Line(
@@ -131,7 +142,7 @@ def _judged(
     )
 
 
-def _cut(model: nn.Module, original: nn.Module, task: Task, stage: Stage, budget: Budget) -> _Cut:
+def _cut(model: nn.Module, task: Task, stage: Stage, budget: Budget) -> _Cut:
     """One round's cuts: all sites together, or one after the other with the network scored anew in between."""
     names = find_sites(model, task).names if stage.one_by_one else (None,)
     done = _Cut(model, model, Plan(method=stage.method.name), (), ())
@@ -147,7 +158,7 @@ def _cut(model: nn.Module, original: nn.Module, task: Task, stage: Stage, budget
             cut=small,
             mended=repaired.model,
             plan=compose(done.plan, repaired.plan),
-            scores=done.scores + _site_scores(scores, plan),
+            scores=done.scores + _site_scores(scores, plan, sites.names if name is None else (name,)),
             folds=done.folds + repaired.folds,
         )
     return done
@@ -166,21 +177,22 @@ def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tup
     return tuple(protected)
 
 
-def _site_scores(scores: Scores, plan: Plan) -> tuple[SiteScores, ...]:
+def _site_scores(scores: Scores, plan: Plan, names: tuple[str, ...]) -> tuple[SiteScores, ...]:
     edits = {edit.site: edit for edit in plan.edits}
+    thresholds = {name: edits[name].threshold if name in edits else None for name in names}
     return tuple(
-        SiteScores(name, tuple(values.tolist()), plan.removed.get(name, ()), edits[name].threshold if name in edits else None)
-        for name, values in scores.values.items()
+        SiteScores(name, tuple(scores.values[name].tolist()), plan.removed.get(name, ()), thresholds[name])
+        for name in names
     )
 
 
-def _recovered(model: nn.Module, original: nn.Module, task: Task, stage: Stage, watch: Watch) -> Recovered:
+def _recovered(model: nn.Module, run: _Run, stage: Stage) -> Recovered:
     recovery = stage.recovery
     if recovery is None or recovery.epochs == 0:
         return Recovered(model, (), interrupted=False)
     if stage.distil and recovery.teacher is None:
-        recovery = replace(recovery, teacher=original)
-    return train(model, task, recovery, watch=watch)
+        recovery = replace(recovery, teacher=run.original)
+    return train(model, run.task, recovery, watch=run.watch)
 
 
 def _step(name: str, number: int, model: nn.Module, task: Task, begun: float) -> Step:
@@ -194,29 +206,26 @@ def _drop(before: Measurement, after: Measurement, task: Task) -> float:
     return before.quality[task.metric] - after.quality[task.metric]
 
 
-def _result(
-    line: _Line, original: nn.Module, task: Task, recipe: Recipe, sites: Sites, watch: Watch
-) -> Result[nn.Module]:
+def _result(line: _Line, run: _Run, sites: Sites) -> Result[nn.Module]:
+    task, control = run.task, run.recipe.from_scratch
     steps = list(line.steps)
-    steps[0] = replace(steps[0], measurement=_with_test(original, steps[0].measurement, task))
+    steps[0] = replace(steps[0], measurement=_with_test(run.original, steps[0].measurement, task))
     if len(steps) > 1:
-        final = measure(line.model, task)
-        steps[-1] = replace(steps[-1], measurement=_with_test(line.model, final, task))
+        steps[-1] = replace(steps[-1], measurement=_with_test(line.model, measure(line.model, task), task))
     gone = {name: len(units) for name, units in line.plan.removed.items()}
-    control = recipe.from_scratch
     return Result(
         model=line.model,
-        method=", ".join(dict.fromkeys(stage.method.name for stage in recipe.stages)),
+        method=", ".join(dict.fromkeys(stage.method.name for stage in run.recipe.stages)),
         metric=task.metric,
         steps=tuple(steps),
         rounds=line.rounds,
         widths={site.name: (site.units, site.units - gone.get(site.name, 0)) for site in sites},
         plan=line.plan,
-        controls=(_from_scratch(line.model, task, control, watch),) if control else (),
+        controls=(_from_scratch(line.model, task, control, run.watch),) if control else (),
         pinned=tuple((pin.name, pin.units, f"{pin.operator}: {pin.reason}") for pin in sites.pinned),
-        settings=to_dict(recipe),
+        settings=to_dict(run.recipe),
         versions=_versions(),
-        notes=line.notes,
+        notes=(*line.notes, *(_inherited(line.model) if control else ())),
     )
 
 
@@ -225,7 +234,8 @@ def _with_test(model: nn.Module, measurement: Measurement, task: Task) -> Measur
         return measurement
     with evaluating(model) as predict:
         quality = task.evaluate("test", predict)
-    return replace(measurement, quality=measurement.quality | {f"test_{name}": value for name, value in quality.items()})
+    tested = {f"test_{name}": value for name, value in quality.items()}
+    return replace(measurement, quality=measurement.quality | tested)
 
 
 def _from_scratch(model: nn.Module, task: Task, recovery: Recovery, watch: Watch) -> Step:
@@ -239,16 +249,31 @@ def _from_scratch(model: nn.Module, task: Task, recovery: Recovery, watch: Watch
 def reinitialised(model: nn.Module, seed: int) -> nn.Module:
     """A copy of a model with fresh random weights, by each module's own `reset_parameters`."""
     fresh = copied(model)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # of layers that lost all units
         torch.manual_seed(seed)
         for module in fresh.modules():
-            reset: Any = getattr(module, "reset_parameters", None)
-            if callable(reset) and all(parameter.numel() for parameter in module.parameters(recurse=False)):
+            reset = _reset_of(module)
+            if reset is not None:
                 reset()
     return fresh
 
 
-def _versions() -> Mapping[str, str]:
+def _inherited(model: nn.Module) -> tuple[str, ...]:
+    """A note of the weights that `reinitialised` leaves as they are, if there are any."""
+    owners = [(name, module) for name, module in model.named_modules() if _reset_of(module) is None]
+    left = [f"{name}.{key}".lstrip(".") for name, module in owners for key, _ in module.named_parameters(recurse=False)]
+    if not left:
+        return ()
+    return (f"from_scratch: {', '.join(left)} started as trained: their modules have no reset_parameters.",)
+
+
+def _reset_of(module: nn.Module) -> Callable[[], None] | None:
+    reset = getattr(module, "reset_parameters", None)
+    return reset if callable(reset) else None
+
+
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in ("secateur", "torch", "accelerate", "safetensors"):
         try:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from operator import index
 from typing import Any
 
 from secateur.errors import PlanError
 
 FORMAT = 1
+NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Edit:
     removed: tuple[Removal, ...]
     threshold: float | None = None
     with_it: tuple[str, ...] = ()
-    taken_over_by: str = "nothing"
+    taken_over_by: str = NOTHING
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -90,19 +92,18 @@ def compose(first: Plan, second: Plan) -> Plan:
 
     Units and entries are numbered as in the original; the certificate is the second's.
     """
-    edits = {edit.site: edit for edit in first.edits}
+    edits = {(edit.site, len(edit.kept)): edit for edit in first.edits}
     for edit in second.edits:
-        before = edits.get(edit.site)
-        edits[edit.site] = edit if before is None else _later(before, edit)
+        key = edit.site, edit.units  # a site of another size took the name of one that is gone
+        edits[key] = _later(edits[key], edit) if key in edits else edit
     cuts = {(cut.tensor, cut.axis): cut for cut in first.cuts}
+    gained = {f"{name}.bias" for name in first.biased}  # made after all cuts, as long as their layers then are
     for cut in second.cuts:
-        key = (cut.tensor, cut.axis)
-        if key in cuts:
-            kept = sorted(set(range(cuts[key].length)) - set(cuts[key].removed))
-            gone = (*cuts[key].removed, *(kept[entry] for entry in cut.removed))
-            cuts[key] = replace(cuts[key], removed=tuple(sorted(gone)))
-        else:
-            cuts[key] = cut
+        place = cut.tensor, cut.axis
+        if place in cuts:
+            cuts[place] = _further(cuts[place], cut)
+        elif cut.tensor not in gained:
+            cuts[place] = cut
     return Plan(
         method=second.method or first.method,
         edits=tuple(edits.values()),
@@ -113,15 +114,23 @@ def compose(first: Plan, second: Plan) -> Plan:
     )
 
 
+def _further(before: Cut, cut: Cut) -> Cut:
+    """What two cuts of one axis remove, numbered as in the original."""
+    kept = sorted(set(range(before.length)) - set(before.removed))
+    return replace(before, removed=tuple(sorted((*before.removed, *(kept[entry] for entry in cut.removed)))))
+
+
 def _later(before: Edit, edit: Edit) -> Edit:
     """A site's removals of two rounds, numbered as in the original."""
     kept = before.kept
     later = tuple(replace(removal, unit=kept[removal.unit]) for removal in edit.removed)
+    takers = dict.fromkeys(taker for taker in (before.taken_over_by, edit.taken_over_by) if taker != NOTHING)
     return replace(
         edit,
         units=before.units,
         removed=before.removed + later,
         with_it=tuple(dict.fromkeys(before.with_it + edit.with_it)),
+        taken_over_by=", ".join(takers) or NOTHING,
     )
 
 
@@ -139,7 +148,9 @@ def from_json(text: str) -> Plan:
     try:
         return _plan(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PlanError(f"this is not a plan of format {FORMAT}: {error}; write it again with `secateur plan`.") from error
+        raise PlanError(
+            f"this is not a plan of format {FORMAT}: {error}; write it again with `secateur plan`."
+        ) from error
 
 
 def _plan(data: dict[str, Any]) -> Plan:
@@ -149,7 +160,7 @@ def _plan(data: dict[str, Any]) -> Plan:
     return Plan(
         method=str(data.pop("method")),
         edits=tuple(_edit(edit) for edit in data.pop("edits")),
-        cuts=tuple(Cut(**{**cut, "removed": tuple(cut["removed"])}) for cut in data.pop("cuts")),
+        cuts=tuple(_cut(cut) for cut in data.pop("cuts")),
         emptied=tuple(data.pop("emptied")),
         biased=tuple(data.pop("biased")),
         certificate=Certificate(**certificate) if certificate else None,
@@ -157,6 +168,11 @@ def _plan(data: dict[str, Any]) -> Plan:
     )
 
 
+def _cut(data: dict[str, Any]) -> Cut:
+    entries = tuple(index(entry) for entry in data["removed"])
+    return Cut(**{**data, "axis": index(data["axis"]), "length": index(data["length"]), "removed": entries})
+
+
 def _edit(data: dict[str, Any]) -> Edit:
-    removed = tuple(Removal(**removal) for removal in data["removed"])
+    removed = tuple(Removal(**{**removal, "unit": index(removal["unit"])}) for removal in data["removed"])
     return Edit(**{**data, "removed": removed, "with_it": tuple(data["with_it"])})

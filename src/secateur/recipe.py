@@ -20,8 +20,12 @@ BUDGETS = ("share", "count", "below", "params", "macs")
 class Stage:
     """One method under one budget: what is removed, in how many rounds, and what is done after each.
 
-    The budget is for the whole stage; each round does an equal part of it (`Below` all of it). `protect` holds patterns
-    of sites that lose nothing. `one_by_one` scores anew after each site. `distil` recovers with the original as teacher.
+    The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
+    `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
+    `distil` recovers with the original as teacher.
+
+    Raises:
+        SettingsError: a field is outside its range, or the budget cannot be shared out over rounds or sites.
     """
 
     method: Method = field(default_factory=lambda: methods.get("dense"))
@@ -38,6 +42,12 @@ class Stage:
             raise SettingsError(f"rounds is {self.rounds}; at least one is needed.")
         if self.compensate not in HOWS:
             raise UnknownNameError("compensation", self.compensate, HOWS)
+        match self.budget:
+            case Params() | Macs() | Share(_, "model") if self.one_by_one:
+                remedy = "give a share of each site, count or below."
+                raise SettingsError(f"one_by_one goes site by site, and {self.budget} is for all; {remedy}")
+            case Count(int() as units) if units < self.rounds:
+                raise SettingsError(f"count is {units} in {self.rounds} rounds; each needs at least one unit.")
 
     def part(self, number: int) -> Budget:
         """The budget of round `number` (from 0), for the network that the round before has left."""
@@ -50,8 +60,15 @@ class Stage:
             case Macs(float() as limit):
                 return Macs(limit ** (1.0 / n))
             case Count(int() as units):
-                return Count(units * (number + 1) // n - units * number // n or 1)
+                return Count(_part(units, number, n))
+            case Count(Mapping() as units):
+                return Count({site: _part(count, number, n) for site, count in units.items()})
         return self.budget
+
+
+def _part(units: int, number: int, rounds: int) -> int:
+    """What falls to one round, the first rounds taking one more where it does not come out even."""
+    return units // rounds + (number < units % rounds)
 
 
 @dataclass(frozen=True)
@@ -98,12 +115,23 @@ def read(path: Path) -> Recipe:
         raise FileError(f"{path}: this is not TOML: {error}; see `secateur compress --help` for an example.") from error
     try:
         return from_dict(data)
-    except TypeError as error:
-        raise SettingsError(f"{path}: a setting has the wrong type: {error}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
 
 
 def from_dict(data: Mapping[str, Any]) -> Recipe:
-    """The recipe in a mapping of the shape that `to_dict` gives and TOML files have."""
+    """The recipe in a mapping of the shape that `to_dict` gives and TOML files have.
+
+    Raises:
+        SettingsError: it holds an unknown or impossible setting.
+    """
+    try:
+        return _recipe(data)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SettingsError(f"the recipe has a setting of the wrong type: {error}.") from error
+
+
+def _recipe(data: Mapping[str, Any]) -> Recipe:
     _check_keys("recipe", data, ("stage", "max_drop", "from_scratch"))
     stages = tuple(_stage(stage) for stage in data.get("stage", [{}]))
     control = data.get("from_scratch")
@@ -129,11 +157,14 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
     if not given:
         return None
     value = settings[given[0]]
-    amount = parse(value) if isinstance(value, str) else value
+    amount: Any = parse(value) if isinstance(value, str) else value
     match given[0]:
         case "share":
             return Share(float(amount), settings.get("of") or "site")
         case "count":
+            counts = amount.values() if isinstance(amount, Mapping) else [amount]
+            if not all(isinstance(count, int) for count in counts):
+                raise SettingsError(f"count is {value!r}; give a whole number of units, or one for each site.")
             return Count(amount)
         case "below":
             return Below(float(amount), bool(settings.get("relative", False)))
@@ -145,15 +176,19 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
     _check_keys("stage", data, (*known, "one_by_one"))
-    recover = data.get("recover", {})
+    rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
+    if not isinstance(rounds, int):
+        raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
+    if isinstance(protect, str):
+        raise SettingsError(f"protect is {protect!r}; give a list of patterns.")
     return Stage(
         method=methods.get(data.get("method", "dense"), **data.get("settings", {})),
         budget=budget_of(data) or Share(0.5),
-        rounds=data.get("rounds", 1),
+        rounds=rounds,
         compensate=data.get("compensate", "reconstruct"),
         recovery=None if recover is False or recover == 0 else _recovery(recover),
         distil=data.get("distil", True),
-        protect=tuple(data.get("protect", ())),
+        protect=tuple(protect),
         one_by_one=data.get("one_by_one", False),
     )
 
@@ -164,7 +199,8 @@ def _recovery(data: Any) -> Recovery:
         return Recovery(epochs=data)
     known = [f.name for f in fields(Recovery) if f.name != "teacher"]
     _check_keys("recover", data, known)
-    return Recovery(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Recovery(**values)
 
 
 def _check_keys(table: str, data: Mapping[str, Any], known: "tuple[str, ...] | list[str]") -> None:

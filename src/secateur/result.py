@@ -105,8 +105,8 @@ class Round:
 class Result(Generic[Model]):
     """A compressed network and everything about how it came to be; `model` is the only field that is not JSON.
 
-    `widths` maps each site to its units before and after. `steps` starts with the original and ends with the network as
-    it leaves; `controls` stand beside it (the same shape trained from scratch). `metric` names the quality that decides,
+    `widths` maps each site to its units before and after. `steps` starts with the original, ends with the network as it
+    leaves; `controls` stand beside it (the same shape trained from scratch). `metric` names the quality that decides,
     on validation data; figures that start with `test_` are of the test data, looked at only once, at the end. `plan` is
     all rounds in one. `pinned` has name, units and the reason why they stay.
     """

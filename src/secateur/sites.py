@@ -28,7 +28,7 @@ class Read:
     """One place in the traced graph where the units of a site are read.
 
     `entries[u * repeat : (u + 1) * repeat]` are unit u's entries along `axis` of the operand. `weight` names the
-    parameter [out, in] they are summed up against; a norm (`is_norm`) has none, it takes statistics over them.
+    parameter [out, in] they are summed up against; of a norm (`is_norm`), which takes statistics over them, its scale.
     """
 
     node: str
@@ -46,8 +46,8 @@ class Site:
 
     `made_by` holds the weights whose rows make each unit, `carried_by` the biases and norms on the way, `read_by` the
     weights whose columns read it. A `droppable` site may lose all its units, since a path around it remains.
-    `normalised_by` names norms whose statistics run over the units: there silencing means leaving them out of the
-    statistics.
+    `normalised_by` names the norms (modules) whose statistics run over the units: there silencing means leaving them
+    out of the statistics.
     """
 
     name: str

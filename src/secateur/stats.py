@@ -37,9 +37,10 @@ class Moments:
         """The moments with these rows seen as well."""
         if len(rows) == 0:
             return self
-        values = rows.double()
-        mean = values.mean(0)
-        return self.merge(Moments(len(rows), mean, values.sub_(mean).square_().sum(0)))
+        first = rows[0].double()
+        shifted = rows.double() - first  # a constant column gives exact zeros, a huge offset loses nothing
+        mean = shifted.mean(0)
+        return self.merge(Moments(len(rows), first + mean, shifted.sub_(mean).square_().sum(0)))
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both samples together."""
@@ -65,7 +66,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Gram:
-    """Sums of products of all pairs of columns of `[inputs, 1]`, and of these with the targets: a least-squares problem.
+    """A least-squares problem: sums of products of all pairs of columns of `[inputs, 1]`, and of these with targets.
 
     `inputs` is [n + 1, n + 1], `cross` [n + 1, targets], `squares` [targets]; `count` rows were seen.
     """
@@ -96,9 +97,7 @@ class Gram:
         fitted = (solution * (self.inputs @ solution)).sum() - 2.0 * (solution * self.cross).sum()
         return max(float(fitted + self.squares.sum()), 0.0) / max(self.count * len(self.squares), 1)
 
-    def solve(
-        self, ridge: float, towards: Float64[Tensor, "columns targets"]
-    ) -> Float64[Tensor, "columns targets"]:
+    def solve(self, ridge: float, towards: Float64[Tensor, "columns targets"]) -> Float64[Tensor, "columns targets"]:
         """The least-squares solution with a ridge, relative to the mean input power, towards a prior solution."""
         power = self.inputs.diagonal()[:-1].mean() if len(self.inputs) > 1 else self.inputs.diagonal().mean()
         weight = ridge * float(power) + torch.finfo(torch.float64).tiny

@@ -44,6 +44,7 @@ def load(path: str | Path, *, build: Callable[[], nn.Module]) -> nn.Module:
 
     Raises:
         FileError: the file is damaged, or was saved from a model that `build` does not make.
+        SettingsError: `build` makes no module.
     """
     tensors, note = tensorfile.read(path)
     if note is None:
@@ -56,7 +57,8 @@ def load(path: str | Path, *, build: Callable[[], nn.Module]) -> nn.Module:
         _shrink_(model, _plan(note, path), tensors)
         tie_(model, note["tensors"])
     except _MISFIT as error:
-        raise FileError(f"{path}: its plan does not fit the model: {error}; {remedy}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FileError(f"{path}: its plan or shapes do not fit the model: {reason}; {remedy}") from error
     _retype_(model, tensors)
     fill_(model, _versioned(tensors, model), str(path), remedy)
     return model
@@ -124,7 +126,7 @@ def _plan(note: tensorfile.Note, path: str | Path) -> Plan | None:
         return None
     try:
         return from_json(json.dumps(note["plan"]))
-    except PlanError as error:
+    except (PlanError, RecursionError) as error:
         raise FileError(f"{path}: {error}") from error
 
 

@@ -11,23 +11,25 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur import width
-from secateur.errors import ExactnessError, PlanError
+from secateur.errors import ExactnessError, PlanError, first_line
+from secateur.graph import Operator, Traced, tensors_in
 from secateur.inference import evaluating
 from secateur.plan import Certificate, Plan
 from secateur.sites import Read, Sites
 from secateur.task import Arguments, Task
-from secateur.tracing import Example, Operator, Traced, arguments_of_example, sites_in, trace_on
+from secateur.tracing import Example, arguments_of_example, sites_in, trace_on
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 COARSE_TOLERANCE = 2e-2  # half precision: about three decimal digits
 ROWS = 16
+_SIZES = "depends on sizes that the cut changes: write them as x.shape[…], or protect the sites concerned"
 
 
 def apply(model: nn.Module, plan: Plan, *, verify: bool = False, example: Example | None = None) -> nn.Module:
     """A new model without what the plan removes; the given one is never touched.
 
-    With `verify`, the new model's outputs on the example are compared with those of the original whose removed units are
-    silenced where they are read.
+    With `verify`, the new model's outputs on the example are compared with those of the original whose removed units
+    are silenced where they are read.
 
     Raises:
         PlanError: the plan does not fit the model.
@@ -65,10 +67,10 @@ def certify(small: nn.Module, model: nn.Module, plan: Plan, example: Example) ->
     certificate = _compared(doubled[0], doubled[1], plan, _double(arguments))
     if certificate.relative_difference <= certificate.tolerance:
         return certificate
+    found = f"by {certificate.relative_difference:.1e} of the largest output"
     raise ExactnessError(
-        f"{type(model).__name__}: the cut network differs from the silenced original by {certificate.relative_difference:.1e} "
-        f"of the largest output (tolerance {certificate.tolerance:.0e}, {certificate.inputs}); its forward depends on sizes "
-        "that the cut changes. Write them as x.shape[…], or protect the sites concerned."
+        f"{type(model).__name__}: the cut network differs from the silenced original {found} (tolerance "
+        f"{certificate.tolerance:.0e}, {certificate.inputs}); its forward {_SIZES}."
     )
 
 
@@ -89,21 +91,34 @@ def silenced(traced: Traced, sites: Sites, removed: Mapping[str, tuple[int, ...]
 def _compared(small: nn.Module, model: nn.Module, plan: Plan, arguments: Arguments) -> Certificate:
     with evaluating(model), evaluating(small) as predict:
         traced = trace_on(model, arguments)
-        wanted = _tensors(silenced(traced, sites_in(traced), plan.removed, arguments))
+        wanted = tensors_in(silenced(traced, sites_in(traced), plan.removed, arguments))
         try:
-            found = _tensors(predict(arguments))
+            found = tensors_in(predict(arguments))
         except RuntimeError as error:
-            first = str(error).splitlines()[0]
             raise ExactnessError(
-                f"{type(model).__name__}: the cut network does not run: {first}; its forward holds a size that the cut "
-                "changes. Write it as x.shape[…], or protect the sites concerned."
+                f"{type(model).__name__}: the cut network does not run: {first_line(error)}; its forward {_SIZES}."
             ) from error
-    worst = max(float((f - w).abs().max()) if f.numel() else 0.0 for f, w in zip(found, wanted, strict=True))
-    scale = max(float(w.abs().max()) if w.numel() else 0.0 for w in wanted)
+    worst, scale = _largest(_differences(found, wanted, type(model).__name__)), _largest(wanted)
     dtype = wanted[0].dtype
     relative = worst / scale if scale > 0 else worst
-    inputs = f"{len(next(t for t in _tensors(arguments)))} rows of calibration data or example"
-    return Certificate(worst, relative, TOLERANCE.get(dtype, COARSE_TOLERANCE), inputs, str(dtype).removeprefix("torch."))
+    inputs = f"{len(tensors_in(arguments)[0])} rows of calibration data or example"
+    return Certificate(
+        worst, relative, TOLERANCE.get(dtype, COARSE_TOLERANCE), inputs, str(dtype).removeprefix("torch.")
+    )
+
+
+def _differences(found: list[Tensor], wanted: list[Tensor], place: str) -> list[Tensor]:
+    for f, w in zip(found, wanted, strict=True):
+        if f.shape != w.shape:
+            shapes = f"{list(f.shape)}, the original {list(w.shape)}"
+            raise ExactnessError(f"{place}: the cut network puts out {shapes}; its forward {_SIZES}.")
+    return [f.double() - w.double() for f, w in zip(found, wanted, strict=True)]
+
+
+def _largest(tensors: list[Tensor]) -> float:
+    """The largest absolute entry; NaN if one is."""
+    largest = [tensor.double().abs().max().cpu() for tensor in tensors if tensor.numel()]
+    return float(torch.stack(largest).max()) if largest else 0.0
 
 
 def _gone(sites: Sites, removed: Mapping[str, tuple[int, ...]]) -> dict[str, dict[tuple[int, int, bool], list[int]]]:
@@ -135,10 +150,6 @@ def _normalised_over_rest(args: tuple[Any, ...], entries: list[int]) -> Tensor:
     variance = (kept - mean).square().mean(-1, keepdim=True)
     scaled = (x - mean) / (variance + eps).sqrt() * weight
     return scaled if bias is None else scaled + bias
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    return [value for value in pytree.tree_flatten(values)[0] if isinstance(value, Tensor)]
 
 
 def _double(arguments: Arguments) -> Arguments:

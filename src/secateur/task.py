@@ -14,15 +14,17 @@ Split = Literal["train", "calibration", "validation", "test"]
 Batch = Any
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
+ROUNDING = 1e-13  # what is left of a constant target's spread when its squares have been added up
+
 
 @dataclass(frozen=True)
 class Task:
     """Batches to train, calibrate, validate and test on, and how to judge an output.
 
     `arguments` turns a batch into the positional and keyword arguments of the model. `loss` compares an output with its
-    batch. `sums` gives a float64 vector that is added up over all batches; `quality` turns the total into named figures in
-    points (0–100, higher is better), the first of which, `metric`, decides. `distance` compares a student's output with its
-    teacher's at a temperature; `disagreement` says how much of the quality that difference puts at risk.
+    batch. `sums` gives a float64 vector that is added up over all batches; `quality` turns the total into named
+    figures, the first of which, `metric`, decides (in points: 0–100, higher is better). `distance` compares a student's
+    output with its teacher's at a temperature; `disagreement` says how much quality that difference puts at risk.
     """
 
     metric: str
@@ -46,7 +48,7 @@ class Task:
         test: Iterable[Batch] | None = None,
     ) -> "Task":
         """A task whose outputs are class scores [rows, classes] and whose batches end in labels [rows]."""
-        splits = {"train": train, "calibration": calibration, "validation": validation, "test": test}
+        splits: dict[str, Any] = {"train": train, "calibration": calibration, "validation": validation, "test": test}
         return Task.of(
             metric="accuracy",
             loss=lambda output, batch: F.cross_entropy(scores_of(output), target_of(batch)),
@@ -66,7 +68,7 @@ class Task:
         test: Iterable[Batch] | None = None,
     ) -> "Task":
         """A task whose outputs and targets are numbers, [rows] or [rows, targets]; its quality is 100 · R²."""
-        splits = {"train": train, "calibration": calibration, "validation": validation, "test": test}
+        splits: dict[str, Any] = {"train": train, "calibration": calibration, "validation": validation, "test": test}
         return Task.of(
             metric="r2",
             loss=lambda output, batch: F.mse_loss(*_paired(output, batch)),
@@ -77,7 +79,7 @@ class Task:
         )
 
     @staticmethod
-    def of(
+    def of(  # noqa: PLR0913 - the fields of a task, each by its name
         *,
         metric: str,
         loss: Callable[[Any, Batch], Tensor],
@@ -96,7 +98,7 @@ class Task:
         for name, batches in splits.items():
             if name not in Split.__args__:  # type: ignore[attr-defined]
                 raise DataError(f"{name}: not a split; the splits are {', '.join(Split.__args__)}.")  # type: ignore[attr-defined]
-            if batches is not None and iter(batches) is batches:
+            if isinstance(batches, Iterator):
                 raise DataError(f"{name}: an iterator can be read only once; give a list or a DataLoader instead.")
         risk = disagreement or (lambda student, teacher: distance(student, teacher, 1.0))
         return Task(metric, loss, sums, quality, distance, risk, arguments or arguments_of, **splits)
@@ -144,14 +146,19 @@ def arguments_of(batch: Batch) -> Arguments:
         case Sequence() if len(batch) >= 1:
             first = batch[0]
             return (tuple(first) if isinstance(first, (tuple, list)) else (first,)), {}
-    raise DataError(f"a batch of type {type(batch).__name__} is not understood; give (inputs, target), a dict or a tensor.")
+    raise DataError(
+        f"a batch of type {type(batch).__name__} is not understood; give (inputs, target), a dict or a tensor."
+    )
 
 
 def target_of(batch: Batch) -> Tensor:
     """The target in a batch: its last entry, or `labels`."""
-    if isinstance(batch, Mapping):
-        return batch["labels"] if "labels" in batch else batch["label"]
-    return batch[-1]
+    if not isinstance(batch, Mapping):
+        return batch[-1]
+    name = next((name for name in ("labels", "label") if name in batch), None)
+    if name is None:
+        raise DataError(f"a batch with {', '.join(map(str, batch)) or 'nothing'} has no target; name it labels.")
+    return batch[name]
 
 
 def scores_of(output: Any) -> Tensor:
@@ -163,12 +170,15 @@ def scores_of(output: Any) -> Tensor:
             return output["logits"] if "logits" in output else next(iter(output.values()))
         case tuple() | list():
             return output[0]
-    return output.logits  # type: ignore[no-any-return]
+    return output.logits
 
 
 def _hits(output: Any, batch: Batch) -> Tensor:
     scores = scores_of(output)
     target = target_of(batch).to(scores.device)
+    if target.shape != scores.shape[:-1]:
+        found = f"labels of shape {list(target.shape)} beside class scores of shape {list(scores.shape)}"
+        raise DataError(f"{found}; give a label for each row, {list(scores.shape[:-1])}.")
     if len(target) and not 0 <= int(target.min()) <= int(target.max()) < scores.shape[-1]:
         found = f"labels from {int(target.min())} to {int(target.max())}"
         raise DataError(f"{found}, but the model knows {scores.shape[-1]} classes (0 to {scores.shape[-1] - 1}).")
@@ -180,6 +190,12 @@ def _paired(output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """Output and target as [rows, targets]."""
     scores = scores_of(output)
     target = target_of(batch).to(scores.device, scores.dtype)
+    if target.numel() != scores.numel() or len(target) != len(scores):
+        found = f"targets of shape {list(target.shape)} beside outputs of shape {list(scores.shape)}"
+        raise DataError(f"{found}; give as many targets as the model has outputs.")
+    if not bool(torch.isfinite(target).all()):
+        bad = int((~torch.isfinite(target)).sum())
+        raise DataError(f"{bad} of {target.numel()} targets are NaN or infinite; clean the data first.")
     return scores.reshape(len(target), -1), target.reshape(len(target), -1)
 
 
@@ -193,7 +209,9 @@ def _squares(output: Any, batch: Batch) -> Tensor:
 def _explained(sums: Tensor) -> dict[str, float]:
     rows, squared_error, total, total_squares = sums
     spread = total_squares - total.square() / rows
-    r2 = 1.0 - squared_error / spread.clamp_min(torch.finfo(torch.float64).tiny)
+    r2 = torch.where(
+        spread > ROUNDING * total_squares, 1.0 - squared_error / spread, (squared_error == 0).double()
+    )  # as scikit-learn does
     return {"r2": 100.0 * float(r2.mean()), "rmse": float((squared_error / rows).mean().sqrt())}
 
 
@@ -218,4 +236,6 @@ def _check_finite(arguments: Arguments, place: str) -> None:
     for value in (*args, *kwargs.values()):
         if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
             bad = int((~torch.isfinite(value)).sum())
-            raise DataError(f"{place}: {bad} of {value.numel()} input values are NaN or infinite; clean the data first.")
+            raise DataError(
+                f"{place}: {bad} of {value.numel()} input values are NaN or infinite; clean the data first."
+            )

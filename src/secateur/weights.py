@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from secateur.inference import device_of
 from secateur.sites import Site, TensorAxis
 
 
@@ -13,12 +14,17 @@ def making(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
 
 
 def reading(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
-    """Each unit's outgoing weights."""
+    """Each unit's outgoing weights; a one for each where nothing but a sum reads them."""
+    if not site.read_by:
+        return torch.ones(site.units, 1, dtype=torch.float64, device=device_of(model))
     return _together(model, site, site.read_by)
 
 
 def _together(model: nn.Module, site: Site, axes: tuple[TensorAxis, ...]) -> Float64[Tensor, "units entries"]:
-    tensors = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    tensors = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
     pieces = []
     for axis in axes:
         tensor = tensors[axis.tensor].detach().double().movedim(axis.axis, 0)

@@ -28,11 +28,12 @@ def cut_(model: nn.Module, plan: Plan) -> None:
     """Remove in place what a plan removes; works on any device, meta included.
 
     Raises:
-        PlanError: the plan names a tensor or a length that the model does not have.
+        PlanError: the plan names a tensor, a length or a module that the model does not have.
     """
     tensors = tensors_of(model)
     for cut in plan.cuts:
         _check(cut, tensors)
+    _check_modules(plan, model)
     for cut in plan.cuts:
         tensor = tensors_of(model)[cut.tensor]
         kept = sorted(set(range(cut.length)) - set(cut.removed))
@@ -57,9 +58,16 @@ def resize_(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
 def add_bias_(model: nn.Module, name: str) -> None:
     """Give a linear layer without a bias one of zeros, in place."""
     layer = model.get_submodule(name)
-    if isinstance(layer, nn.Linear) and layer.bias is None:
+    if isinstance(layer, nn.Linear) and "bias" not in dict(layer.named_parameters(recurse=False)):
         zeros = torch.zeros(layer.weight.shape[0], dtype=layer.weight.dtype, device=layer.weight.device)
         layer.bias = nn.Parameter(zeros, requires_grad=layer.weight.requires_grad)
+
+
+def drop_bias_(model: nn.Module, name: str) -> None:
+    """Take the bias from a linear layer, in place."""
+    layer = model.get_submodule(name)
+    if isinstance(layer, nn.Linear):
+        layer.register_parameter("bias", None)
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
@@ -85,15 +93,27 @@ def update_attributes_(model: nn.Module) -> None:
 def _check(cut: Cut, tensors: Mapping[str, Tensor]) -> None:
     tensor = tensors.get(cut.tensor)
     if tensor is None:
-        raise PlanError(f"{cut.tensor}: the plan cuts it, but the model has no such tensor; make the plan for this model.")
-    found = tensor.shape[cut.axis] if cut.axis < tensor.dim() else 0
+        raise PlanError(
+            f"{cut.tensor}: the plan cuts it, but the model has no such tensor; make the plan for this model."
+        )
+    found = tensor.shape[cut.axis] if 0 <= cut.axis < tensor.dim() else 0
     if found != cut.length:
         raise PlanError(
             f"{cut.tensor}: the plan expects {cut.length} entries on axis {cut.axis}, the model has {found}; "
             "make the plan for this model."
         )
     if cut.removed and not 0 <= min(cut.removed) <= max(cut.removed) < cut.length:
-        raise PlanError(f"{cut.tensor}: the plan removes entry {max(cut.removed)} of {cut.length}; make the plan anew.")
+        outside = next(entry for entry in cut.removed if not 0 <= entry < cut.length)
+        raise PlanError(f"{cut.tensor}: the plan removes entry {outside} of {cut.length}; make the plan anew.")
+
+
+def _check_modules(plan: Plan, model: nn.Module) -> None:
+    modules = dict(model.named_modules())
+    for name in (*plan.emptied, *plan.biased):
+        if name not in modules:
+            raise PlanError(
+                f"{name}: the plan changes it, but the model has no such module; make the plan for this model."
+            )
 
 
 def _replace_(model: nn.Module, old: Tensor, new: Tensor) -> None:

@@ -200,3 +200,15 @@ def streaming_peak(path: Path, rows: int) -> int:
 def test_memory_does_not_grow_with_the_rows_of_a_stream(tmp_path: Path) -> None:
     few, many = (streaming_peak(tmp_path / f"{rows}.csv", rows) for rows in (5_000, 25_000))
     assert many < 1.3 * few
+
+
+def test_columns_are_found_alike_whatever_the_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    late = [f"{row},{'x' if row == 90 else row % 3},{row > 50},,{row / 2}\n" for row in range(100)]
+    path.write_text("a,b,c,d,y\n" + "".join(late))
+    whole, *others = (inspected(CsvFile(path, chunk_cells=cells), "y") for cells in (10_000, 5, 35, 455))
+    assert all(other == whole for other in others)
+    assert [name for name, column in whole.items() if column.is_text] == ["b", "c"]
+    assert whole["b"].first_text == (91, "x")
+    assert (whole["c"].numbers, whole["d"].entries, whole["d"].first_missing) == (0, 0, 1)
+    assert len(whole["y"].texts or ()) == 100

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from secateur.errors import CompressionError, DataError, SettingsError, UnknownNameError
 from secateur.recovery import Recovered, Recovery, recover, train
@@ -88,26 +88,24 @@ def by_hand(
             schedule.step()
 
 
-@pytest.mark.parametrize("clip", [None, 0.1])
-def test_training_is_what_a_plain_loop_with_adamw_does(clip: float | None) -> None:
+def test_training_is_what_a_plain_loop_with_adamw_does() -> None:
     model, batches = net(), pairs()
     wanted = copy.deepcopy(model)
-    by_hand(wanted, batches, torch.optim.AdamW(wanted.parameters(), lr=0.01, weight_decay=0.1), 3, clip)
+    by_hand(wanted, batches, torch.optim.AdamW(wanted.parameters(), lr=0.01, weight_decay=0.1), 3, None)
 
-    found = recover(
-        model, Task.classification(train=batches), Recovery(learning_rate=0.01, weight_decay=0.1, clip=clip)
-    )
+    found = recover(model, Task.classification(train=batches), Recovery(learning_rate=0.01, weight_decay=0.1))
 
     for ours, theirs in zip(found.parameters(), wanted.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_training_is_what_a_plain_loop_with_sgd_does() -> None:
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_training_is_what_a_plain_loop_with_sgd_does(clip: float | None) -> None:
     model, batches = net(), pairs()
     wanted = copy.deepcopy(model)
-    by_hand(wanted, batches, torch.optim.SGD(wanted.parameters(), lr=0.1, momentum=0.8, weight_decay=0.1), 3, None)
+    by_hand(wanted, batches, torch.optim.SGD(wanted.parameters(), lr=0.1, momentum=0.8, weight_decay=0.1), 3, clip)
 
-    settings = Recovery(learning_rate=0.1, optimizer="sgd", momentum=0.8, weight_decay=0.1)
+    settings = Recovery(learning_rate=0.1, optimizer="sgd", momentum=0.8, weight_decay=0.1, clip=clip)
     found = recover(model, Task.classification(train=batches), settings)
 
     for ours, theirs in zip(found.parameters(), wanted.parameters(), strict=True):
@@ -153,8 +151,9 @@ def test_the_given_model_and_its_surroundings_are_left_as_found() -> None:
     before, modes = copy.deepcopy(model), [module.training for module in model.modules()]
     states = random_states()
 
-    found = train(model, Task.classification(train=pairs(), validation=pairs(32, seed=2)), Recovery())
+    found = train(model, Task.classification(train=pairs()), Recovery())
 
+    assert found.best_epoch == 3
     assert_same(model, before)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert [module.training for module in model.modules()] == modes
@@ -257,24 +256,53 @@ def test_patience_needs_validation_data() -> None:
         train(net(), Task.classification(train=pairs()), Recovery(patience=2))
 
 
-@pytest.mark.parametrize("own_generator", [False, True])
-@pytest.mark.parametrize("own_sampler", [False, True])
-def test_one_seed_gives_one_result_to_the_bit(own_generator: bool, own_sampler: bool) -> None:
-    data = TensorDataset(*rows())
-    generator = torch.Generator().manual_seed(77) if own_generator else None
-    sampler = RandomSampler(data, generator=generator) if own_sampler else None
-    loader = DataLoader(data, batch_size=16, shuffle=None if sampler else True, sampler=sampler, generator=generator)
+@pytest.mark.parametrize("place", ["nowhere", "loader", "sampler", "batch sampler"])
+def test_one_seed_gives_one_result_to_the_bit_wherever_the_order_is_drawn(place: str) -> None:
+    data, own = TensorDataset(*rows()), torch.Generator().manual_seed(77)
+    sampler = RandomSampler(data, generator=own)
+    loader = {
+        "nowhere": DataLoader(data, batch_size=16, shuffle=True),
+        "loader": DataLoader(data, batch_size=16, shuffle=True, generator=own),
+        "sampler": DataLoader(data, batch_size=16, sampler=sampler),
+        "batch sampler": DataLoader(data, batch_sampler=BatchSampler(sampler, 16, drop_last=False)),
+    }[place]
     model, task = net(nn.Dropout(0.3)), Task.classification(train=loader)
-    before = generator.get_state() if generator else None
+    before = own.get_state()
 
     first = recover(model, task, Recovery(seed=5))
+    assert torch.equal(own.get_state(), before)
     torch.rand(7)
+    torch.rand(7, generator=own)
+    moved = own.get_state()
     again = recover(model, task, Recovery(seed=5))
     other = recover(model, task, Recovery(seed=6))
 
     assert_same(again, first)
     assert_differ(other, first)
-    assert generator is None or torch.equal(generator.get_state(), before)
+    assert torch.equal(own.get_state(), moved)
+
+
+def test_a_loader_that_does_not_shuffle_keeps_its_generator_too() -> None:
+    own = torch.Generator().manual_seed(77)
+    loader = DataLoader(TensorDataset(*rows()), batch_size=16, generator=own)
+    task = Task.classification(train=loader, validation=loader)
+    before = own.get_state()
+    recover(net(), task, Recovery())
+    assert torch.equal(own.get_state(), before)
+
+
+def test_randomness_in_validation_comes_from_the_seed() -> None:
+    drawn: list[float] = []
+    base = Task.classification(train=pairs(), validation=pairs())
+
+    def quality(_: Tensor) -> dict[str, float]:
+        drawn.append(torch.rand(()).item())
+        return {"accuracy": drawn[-1]}
+
+    for _ in range(2):
+        torch.rand(3)
+        recover(net(), Task(**{**vars(base), "quality": quality}), Recovery())
+    assert drawn[:4] == drawn[4:]
 
 
 def test_the_order_of_the_data_differs_between_epochs() -> None:

@@ -44,6 +44,8 @@ def test_an_mlp_is_its_definition(hidden: list[int], activation: str, norm: str,
     assert [layer.linear.out_features for layer in model.layers] == hidden
     assert all(isinstance(module, STOCK) for module in model.modules() if module is not model)
     assert sum(isinstance(module, nn.Dropout) for module in model.modules()) == len(hidden) * (dropout > 0)
+    for kind, normal in (("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)):
+        assert sum(isinstance(module, normal) for module in model.modules()) == len(hidden) * (norm == kind)
     x = torch.randn(7, 5)
     output = model(x)
     assert output.shape == (7, 3)
@@ -120,6 +122,7 @@ def test_an_mlp_can_be_exported(norm: str, skip: bool) -> None:
         ({**WIDTHS, "activation": "rellu"}, UnknownNameError, "did you mean relu"),
         ({**WIDTHS, "norm": "bach"}, UnknownNameError, "did you mean batch"),
         ({**WIDTHS, "dropout": "1"}, SettingsError, r"dropout=1\.0"),
+        ({**WIDTHS, "dropout": "-0.1"}, SettingsError, r"dropout=-0\.1"),
         ({**WIDTHS, "dropout": "nan"}, SettingsError, "dropout=nan"),
         ({**WIDTHS, "skip": "maybe"}, SettingsError, "skip='maybe'; it must be 0 or 1"),
         ({**WIDTHS, "skip": "1", "hidden": "3,4"}, SettingsError, r"equal width, but they are \(3, 4\)"),

@@ -2,9 +2,21 @@
 
 import typer
 
+from secateur.cli.apply import apply
+from secateur.cli.compress import compress
+from secateur.cli.demo import demo
+from secateur.cli.export import export
 from secateur.cli.grouping import command
+from secateur.cli.measure import measure
 from secateur.cli.methods import methods
+from secateur.cli.plan import plan
+from secateur.cli.recover import recover
+from secateur.cli.report import report
+from secateur.cli.score import score
 from secateur.cli.sites import sites
+from secateur.cli.verify import verify
+
+COMMANDS = (methods, sites, score, plan, apply, recover, measure, compress, verify, export, report, demo)
 
 app = typer.Typer(
     help="Trained networks made smaller, with the reason for every cut.",
@@ -13,5 +25,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for run in (methods, sites):
+for run in COMMANDS:
     app.command(run.__name__)(command(run))

@@ -3,13 +3,16 @@
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines
+
+if TYPE_CHECKING:
+    from secateur.plan import Plan
 
 _option = partial(typer.Option, rich_help_panel="Cut")
 
@@ -26,7 +29,8 @@ class Cutting:
         str,
         _option(
             metavar="HOW",
-            help="none, mean (into the next bias), least_squares (into the next weights) or reconstruct (every layer anew).",
+            help="none, mean (into the next bias), least_squares (into the next weights) or reconstruct "
+            "(every layer anew).",
         ),
     ] = "reconstruct"
 
@@ -45,14 +49,13 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     from secateur.cli.comparing import proven, refused
     from secateur.cli.opening import opened
     from secateur.cli.places import check_writable
-    from secateur.cli.planfile import read
     from secateur.compensation import HOWS, repair
     from secateur.errors import UnknownNameError
     from secateur.surgery import certified
 
     if cutting.compensate not in HOWS:
         raise UnknownNameError("compensation", cutting.compensate, HOWS)
-    plan = read(cutting.plan)
+    plan = _read(cutting.plan)
     check_writable(cutting.out)
     with screen.progress("cutting") as bars:
         network, data = opened(given)
@@ -65,7 +68,9 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     assert certificate is not None  # certified gives one
     counts = {"parameters": [sum(p.numel() for p in model.parameters()) for model in (network.model, repaired.model)]}
     about = {"certificate": asdict(certificate), "folds": [asdict(fold) for fold in repaired.folds], **counts}
-    folds = [f"{fold.layer}: {fold.used}, error {fold.error_before:.2%} → {fold.error_after:.2%}" for fold in repaired.folds]
+    folds = [
+        f"{fold.layer}: {fold.used}, error {fold.error_before:.2%} → {fold.error_after:.2%}" for fold in repaired.folds
+    ]
     before, after = counts["parameters"]
     screen.show(
         {**about, "out": str(cutting.out)},
@@ -73,3 +78,15 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
         lines("Compensation (share of the variance of what each layer put out)", folds or ["none"]),
         lines(f"written: {cutting.out}", refused((1, fold) for fold in repaired.folds)),
     )
+
+
+def _read(path: Path) -> "Plan":
+    from secateur.errors import FileError, PlanError
+    from secateur.files import reading
+    from secateur.plan import from_json
+
+    with reading(path) as source:
+        try:
+            return from_json(source.read_text(encoding="utf-8"))
+        except (PlanError, UnicodeDecodeError) as error:
+            raise FileError(f"{path}: {error}") from error

@@ -6,9 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from secateur.cli.tables import Cell, table
+from secateur.plan import Certificate
 from secateur.report import figures
 from secateur.report.outcome import quality_name
-from secateur.plan import Certificate
 from secateur.result import Fold, Latency, Measurement
 
 _IN_POINTS = ("accuracy", "r2")
@@ -18,7 +18,7 @@ _BAR = 20  # characters
 
 def compared(title: str, before: Measurement, after: Measurement) -> Table:
     """Two networks side by side, and the change."""
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         _cost("parameters", before.parameters, after.parameters),
         _cost("MACs per row", before.macs, after.macs),
         (
@@ -27,7 +27,11 @@ def compared(title: str, before: Measurement, after: Measurement) -> Table:
             _change(before.size_bytes, after.size_bytes),
         ),
         *(_latencies(*pair) for pair in zip(before.latency, after.latency, strict=False)),
-        *(_quality(name, before.quality[name], after.quality[name]) for name in before.quality if name in after.quality),
+        *(
+            _quality(name, before.quality[name], after.quality[name])
+            for name in before.quality
+            if name in after.quality
+        ),
     ]
     return table(title, ("", "Before", "After", "Change"), rows, numeric=(1, 2, 3))
 
@@ -58,10 +62,10 @@ def widths(found: dict[str, tuple[int, int]]) -> Table:
 def proven(certificates: Iterable[Certificate]) -> str:
     """The worst of some certificates in one line."""
     worst = max(certificates, key=lambda one: one.relative_difference / one.tolerance)
-    return (
-        f"every cut equals the silenced original: largest difference {worst.relative_difference:.1e} of the largest "
-        f"output (allowed {worst.tolerance:.0e}; {worst.dtype}; {worst.inputs})"
-    )
+    found = worst.relative_difference
+    difference = f"to {found:.1e} of the largest output" if found else "bit for bit"
+    about = f"allowed {worst.tolerance:.0e}; {worst.dtype}; {worst.inputs}"
+    return f"every cut equals the silenced original {difference} ({about})"
 
 
 def refused(folds: Iterable[tuple[int, Fold]]) -> list[str]:
@@ -90,7 +94,7 @@ def _name(latency: Latency) -> str:
 
 
 def _time(latency: Latency) -> str:
-    return f"{figures.three(latency.median_ms)} ± {figures.three(latency.spread_ms / 2)} ms"
+    return f"{figures.three(latency.median_ms)} ± {figures.rough(latency.spread_ms / 2)} ms"
 
 
 def _quality(name: str, before: float, after: float) -> tuple[Cell, ...]:
@@ -99,5 +103,3 @@ def _quality(name: str, before: float, after: float) -> tuple[Cell, ...]:
     first, last, difference = figures.points(before, after)
     style = _GOOD if after > before else _BAD if after < before - 1 else ""
     return quality_name(name), first, last, Text(f"{difference} points", style=style)
-
-

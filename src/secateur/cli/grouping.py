@@ -1,7 +1,6 @@
 """Commands whose parameters are groups of options: frozen dataclasses, each field one option."""
 
 import inspect
-import logging
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any, get_origin, get_type_hints
@@ -36,7 +35,6 @@ def command(run: Command) -> Command:
 
 
 def _guarded(screen: Screen, run: Callable[[], None]) -> None:
-    logging.basicConfig(format="%(message)s", level=logging.INFO if screen.verbose else logging.ERROR)
     try:
         run()
     except CompressionError as error:

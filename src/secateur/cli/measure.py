@@ -22,8 +22,8 @@ class Measuring:
 def measure(given: Given, measuring: Measuring, screen: Screen) -> None:
     r"""What a network costs and how well it does: parameters, multiply-adds, size, latency, quality.
 
-    Quality is in points: accuracy in percent, or 100 · R². Multiply-adds (MACs) are of one row, each counted once. Latency
-    is the median over repeated calls, ± half the interquartile range. Look at the test data once, at the end.
+    Quality is in points: accuracy in percent, or 100 · R². Multiply-adds (MACs) are of one row, each counted once.
+    Latency is the median over repeated calls, ± half the interquartile range. Look at the test data once, at the end.
 
     Example:
       secateur measure --model "zoo:mlp?hidden=64,64" --weights small.safetensors \
@@ -37,4 +37,6 @@ def measure(given: Given, measuring: Measuring, screen: Screen) -> None:
         network, data = opened(given)
         network.warn(screen)
         found = measurement.measure(network.model, data.task, split=measuring.split, latency=measuring.latency)  # type: ignore[arg-type]
-    screen.show(asdict(found), measured(f"{network.builder} on {data.name}", found, measuring.split))
+    if not found.quality:
+        screen.say(f"note: there are no {measuring.split} data, so the quality was not measured.")
+    screen.show(asdict(found), measured(data.name, found, measuring.split))

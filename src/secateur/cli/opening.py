@@ -81,7 +81,9 @@ def _address(model: str | None, weights: Path | None, shape: Mapping[str, int | 
     if builder is None:
         raise SettingsError(f"{weights}: does not say what model it is of; give --model.")
     if not addresses.is_from_zoo(builder):
-        raise SettingsError(f"{weights}: is of {builder!r}, a function whose code would be run; give --model {builder}.")
+        raise SettingsError(
+            f"{weights}: is of {builder!r}, a function whose code would be run; give --model {builder}."
+        )
     return builder
 
 

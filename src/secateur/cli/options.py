@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+TRAINED = 20  # epochs, for a model that comes without weights
+
 _given = partial(typer.Option, rich_help_panel="Model and data")
 _method = partial(typer.Option, rich_help_panel="Method")
 _amount = partial(typer.Option, rich_help_panel="How much goes (one of these)")
@@ -39,14 +41,14 @@ class Given:
         ),
     ] = None
     seed: Annotated[int, _given(help="Splits the data, draws random weights, orders training.")] = 0
-    batch_size: Annotated[int, _given(help="Rows in a batch.")] = 256
+    batch_size: Annotated[int, _given(help="Rows in a batch.")] = 64
 
 
 @dataclass(frozen=True)
 class Choice:
     """The method and its settings."""
 
-    method: Annotated[str | None, _method(metavar="NAME", help="See `secateur methods`. [default: dense]")] = None
+    method: Annotated[str | None, _method(metavar="NAME", help="See `secateur methods`.", show_default="dense")] = None
     set: Annotated[
         list[str], _method("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = field(default_factory=list)
@@ -64,9 +66,7 @@ class Amount:
     ] = None
     count: Annotated[int | None, _amount(metavar="UNITS", help="How many units of every site go.")] = None
     below: Annotated[float | None, _amount(metavar="SCORE", help="Units up to this score go.")] = None
-    relative: Annotated[
-        bool, _amount("--relative", help="With --below: times the largest score of the site.")
-    ] = False
+    relative: Annotated[bool, _amount("--relative", help="With --below: times the largest score of the site.")] = False
     params: Annotated[
         str | None, _amount(metavar="AMOUNT", help="Parameters that may be LEFT: 30% of them, or 20k, 2M, 300.")
     ] = None

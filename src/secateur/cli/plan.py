@@ -1,7 +1,6 @@
 """`secateur plan`."""
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +40,7 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
     from secateur.budget import cost, select
     from secateur.cli import scorefile
     from secateur.cli.places import check_writable, write_text
-    from secateur.cli.recipes import budget_from
+    from secateur.cli.recipes import budget_from, matching
     from secateur.plan import to_json
 
     budget = budget_from(amount)
@@ -49,7 +48,7 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
         raise typer.BadParameter("give one budget: --remove, --count, --below, --params or --macs.")
     scores, sites = scorefile.read(planning.scores)
     check_writable(planning.out)
-    made = select(scores, sites, budget, protect=_protected(sites.names, planning.protect))
+    made = select(scores, sites, budget, protect=matching(sites.names, planning.protect))
     write_text(planning.out, to_json(made))
     if not made.removed:
         screen.say("the plan removes nothing; raise the budget.")
@@ -70,12 +69,6 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
     }
     about = {"method": made.method, "sites": rows, **costs, "out": str(planning.out)}
     screen.show(about, *_tables(about))
-
-
-def _protected(names: tuple[str, ...], patterns: list[str]) -> list[str]:
-    """The sites that match; a pattern that matches none is passed on, for the error."""
-    found = [[name for name in names if fnmatch(name, pattern)] or [pattern] for pattern in patterns]
-    return [name for matching in found for name in matching]
 
 
 def _tables(about: dict[str, Any]) -> list[Any]:

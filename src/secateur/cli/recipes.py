@@ -1,19 +1,26 @@
 """From options to a method, a budget and a recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from fnmatch import fnmatch
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from secateur import methods
-from secateur.budget import Budget
+from secateur.budget import Below, Budget, Count, Macs, Params, Share
 from secateur.cli.options import Amount, Choice
 from secateur.errors import SettingsError, UnknownNameError
 from secateur.recipe import budget_of
 from secateur.scores import Method
 
 DEFAULT_METHOD = "dense"
+_SWITCHES = {"true": True, "false": False, "1": True, "0": False}
+_READERS: Mapping[Any, tuple[Callable[[str], Any], str]] = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    bool: (_SWITCHES.__getitem__, "true or false"),
+}
 _NAMES = {"share": "--remove", "count": "--count", "below": "--below", "params": "--params", "macs": "--macs"}
 
 
@@ -47,7 +54,31 @@ def budget_from(amount: Amount) -> Budget | None:
     for name, needed, extra in (("--of", "--remove", amount.of), ("--relative", "--below", amount.relative)):
         if extra and given != [needed]:
             raise typer.BadParameter(f"{name} goes with {needed}.")
-    return budget_of({**settings, "of": amount.of, "relative": amount.relative})
+    try:
+        return budget_of({**settings, "of": amount.of, "relative": amount.relative})
+    except SettingsError as error:
+        raise SettingsError(f"{given[0]}: {error}") from error
+
+
+def in_words(budget: Budget) -> str:
+    """What a budget asks for."""
+    match budget:
+        case Share(ratio, of):
+            return f"{ratio:.3g} of the units of " + ("every site" if of == "site" else "the model")
+        case Count(units):
+            return f"{units} units of every site" if isinstance(units, int) else f"{sum(units.values())} units"
+        case Below(threshold, relative):
+            return f"units with scores up to {threshold:g}" + (" of the site's largest" if relative else "")
+        case Params(limit):
+            return f"parameters down to {limit}"
+        case Macs(limit):
+            return f"multiply-adds down to {limit}"
+
+
+def matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The sites that match a pattern; a pattern that matches none is passed on as it is, to be refused by name."""
+    found = [[name for name in names if fnmatch(name, pattern)] or [pattern] for pattern in patterns]
+    return [name for group in found for name in group]
 
 
 def _settings(method: Method, written: Sequence[str]) -> dict[str, Any]:
@@ -69,9 +100,8 @@ def _value(text: str, hint: Any, place: str) -> Any:
         if text not in options:
             raise UnknownNameError(f"value of {place.replace(': ', ' ')}", text, options)
         return options[text]
-    readers = {int: int, float: float, bool: {"true": True, "false": False, "1": True, "0": False}.__getitem__}
+    read, wanted = _READERS.get(hint, (str, "text"))
     try:
-        return readers.get(hint, str)(text)  # type: ignore[call-overload]
+        return read(text)
     except (ValueError, KeyError) as error:
-        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[hint]
         raise SettingsError(f"{place}={text!r}: it must be {wanted}.") from error

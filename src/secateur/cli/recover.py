@@ -40,8 +40,8 @@ class Training:
 def recover(given: Given, training: Training, screen: Screen) -> None:
     r"""Train a network: after a cut, to recover; or from random weights, to have one to compress.
 
-    The best epoch on the validation data is kept, the network as it came counting as epoch 0, so that training never ends
-    worse there than it began. Ctrl-C ends it with the best of the finished epochs, which is written.
+    The best epoch on the validation data is kept, the network as it came counting as epoch 0, so that training never
+    ends worse there than it began. Ctrl-C ends it with the best of the finished epochs, which is written.
 
     Example:
       secateur recover --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
@@ -67,9 +67,13 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     student.changed(done.model).save(training.out)
     epochs = [asdict(epoch) for epoch in done.epochs]
     about = {"epochs": epochs, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "out": str(training.out)}
-    screen.show(about, _table(done, data.task.metric), lines(f"written: {training.out}, as after epoch {done.best_epoch}", ()))
+    screen.show(
+        about, _table(done, data.task.metric), lines(f"written: {training.out}, as after epoch {done.best_epoch}", ())
+    )
     if done.interrupted:
-        screen.say(f"interrupted after epoch {len(epochs)} of {training.epochs}; {training.out} holds the best of them.")
+        screen.say(
+            f"interrupted after epoch {len(epochs)} of {training.epochs}; {training.out} holds the best of them."
+        )
         raise typer.Exit(INTERRUPTED)
 
 

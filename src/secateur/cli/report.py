@@ -16,7 +16,8 @@ class Page:
 
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its result.json.")]
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the page is written. [default: report.html beside result.json]")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the page is written.", show_default="report.html beside result.json"),
     ] = None
 
 

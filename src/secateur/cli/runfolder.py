@@ -1,7 +1,7 @@
 """The folder of a run: what is in it, and how it comes to be there."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from secateur.cli.places import check_writable, write_text
@@ -11,48 +11,80 @@ RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.sa
 ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
 _NAMES = (RECIPE, ORIGINAL, MODEL, PLAN, ONNX, RESULT, REPORT)
 _ROUNDS = "round-{}.safetensors"
-_FILES = 4  # of the weights' size: the model, a round, ONNX, and one more while it is written
+_NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """A folder that holds one run; an earlier run's files go when the first file of this one is written."""
 
-    path: Path
-    written: dict[str, Path] = field(default_factory=dict)
+    def __init__(self, path: Path):
+        self.path = path
+        self._places: dict[str, Path] = {}
 
-    def prepare(self, size_bytes: int, *, force: bool) -> None:
-        """Make the folder, and refuse one that holds something else or cannot be written to.
+    @property
+    def files(self) -> dict[str, str]:
+        """The files of this run that are there."""
+        return {name: str(path) for name, path in self._places.items() if path.exists()}
+
+    def check_space(self, size_bytes: int) -> None:
+        """Refuse where networks of this size would fill the disk.
 
         Raises:
-            FileError: it is so, or there is too little space for networks of this size.
+            FileError: there is too little space, or no permission to write.
         """
-        if self.path.is_dir() and any(self.path.iterdir()) and not force and not (self.path / RECIPE).exists():
-            raise FileError(f"{self.path}: holds files that are no run; give another folder, or --force to write there.")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"{self.path}: cannot be made: {error.strerror}; give another folder.") from error
-        check_writable(self.path / MODEL, _FILES * size_bytes)
+        check_writable(self.path / MODEL, _NETWORKS * size_bytes)
 
     def begin(self, recipe: str) -> None:
-        """Write the recipe, in the place of an earlier run."""
-        if self.written:
+        """Write the recipe, in the place of an earlier run; does nothing when done before.
+
+        Raises:
+            FileError: the folder cannot be written to.
+        """
+        if self._places:
             return
-        for old in (*(self.path / name for name in _NAMES), *self.path.glob(_ROUNDS.format("*"))):
-            old.unlink(missing_ok=True)
+        try:
+            for old in (*(self.path / name for name in _NAMES), *self.path.glob(_ROUNDS.format("*"))):
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            raise FileError(f"{error.filename}: an earlier run's file cannot be removed: {error.strerror}.") from error
         write_text(self.place(RECIPE), recipe)
 
     def place(self, name: str) -> Path:
         """Where a file of this run goes."""
-        self.written[name] = self.path / name
-        return self.path / name
+        return self._places.setdefault(name, self.path / name)
 
     def place_of_round(self, number: int) -> Path:
         """Where the network after a round goes."""
         return self.place(_ROUNDS.format(number))
 
-    @property
-    def files(self) -> Mapping[str, str]:
-        """The files of this run that are there."""
-        return {name: str(path) for name, path in self.written.items() if path.exists()}
+
+@contextmanager
+def run_folder(path: Path, *, force: bool) -> Iterator[RunFolder]:
+    """A folder for a run, made where there is none, and gone again if nothing was written.
+
+    Raises:
+        FileError: it holds files that are no run (unless `force`), or cannot be made or written to.
+    """
+    is_new = not path.exists()
+    _check_content(path, force=force)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be made: {error.strerror}; give another folder.") from error
+    try:
+        folder = RunFolder(path)
+        folder.check_space(0)
+        yield folder
+    finally:
+        if is_new:
+            with suppress(OSError):  # it is not empty: the run stays
+                path.rmdir()
+
+
+def _check_content(path: Path, *, force: bool) -> None:
+    try:
+        is_foreign = path.is_dir() and any(path.iterdir()) and not (path / RECIPE).exists()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}; give another folder.") from error
+    if is_foreign and not force:
+        raise FileError(f"{path}: holds files that are no run; give another folder, or --force to write beside them.")

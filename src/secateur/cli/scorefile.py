@@ -48,16 +48,19 @@ def read(path: Path) -> tuple[Scores, Sites]:
         return Scores(str(data["method"]), values, bool(data["comparable"])), sites
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
-        raise FileError(f"{path}: not scores of format {FORMAT} ({found}); write them with `secateur score`.") from error
+        raise FileError(
+            f"{path}: not scores of format {FORMAT} ({found}); write them with `secateur score`."
+        ) from error
 
 
 def _site(data: Mapping[str, Any]) -> Site:
-    parts = ("made_by", "carried_by", "read_by")
     return Site(
         name=str(data["name"]),
         units=int(data["units"]),
+        made_by=tuple(map(_axis, data["made_by"])),
+        carried_by=tuple(map(_axis, data["carried_by"])),
+        read_by=tuple(map(_axis, data["read_by"])),
         droppable=bool(data["droppable"]),
-        **{part: tuple(_axis(axis) for axis in data[part]) for part in parts},
     )
 
 

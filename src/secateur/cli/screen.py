@@ -1,6 +1,7 @@
 """What goes to the screen: results on stdout, everything else on stderr."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from secateur.result import Event
 
 _option = partial(typer.Option, rich_help_panel="Output")
 _DOING = {"calibrate": "watching units", "recover": "training"}
@@ -29,8 +34,11 @@ class Screen:
         """The result: the data as JSON, or the tables."""
         if self.json:
             typer.echo(json.dumps(data, indent=1))
-            return
-        console = Console(highlight=False)
+        self.print(*tables)
+
+    def print(self, *tables: RenderableType) -> None:
+        """Tables on stdout, where no JSON was asked for."""
+        console = Console(highlight=False, quiet=self.json)
         for table in tables:
             console.print(table)
 
@@ -46,12 +54,37 @@ class Screen:
     def progress(self, doing: str) -> Iterator["Bars"]:
         """Bars on stderr while something goes on, gone when it is done; none where stderr is not a terminal."""
         console = Console(stderr=True)
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-        hidden = not console.is_terminal
-        with Progress(
-            *columns, console=console, transient=True, disable=hidden, refresh_per_second=_REDRAWN_PER_SECOND
-        ) as progress:
-            yield Bars(progress, progress.add_task(doing, total=None))
+        bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            refresh_per_second=_REDRAWN_PER_SECOND,
+        )
+        with bars, self._logging(console):
+            yield Bars(bars, bars.add_task(doing, total=None))
+
+    @contextmanager
+    def _logging(self, console: Console) -> Iterator[None]:
+        """The library's logs on the console, above the bars, where they are wanted."""
+        logger = logging.getLogger("secateur")
+        handler: logging.Handler = logging.NullHandler()
+        if self.verbose:
+            handler = RichHandler(
+                console=console, show_time=False, show_level=False, show_path=False, highlighter=NullHighlighter()
+            )
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if self.verbose else logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
 
 
 class Bars:
@@ -61,16 +94,19 @@ class Bars:
         self._progress = progress
         self._whole = whole
         self._steps: dict[str, TaskID] = {}
+        self._done: dict[str, int] = {}
 
-    def __call__(self, event: Any) -> None:
-        doing = _DOING.get(event.doing, event.doing)
-        if doing not in self._steps:
-            self._steps[doing] = self._progress.add_task(doing, total=None)
-        over = event.done >= event.total > 0
-        self._progress.update(
-            self._steps[doing], completed=event.done, total=event.total or None, visible=not over
-        )
+    def __call__(self, event: Event) -> None:
+        if event.doing not in self._steps:
+            description = _DOING.get(event.doing, event.doing)
+            self._steps[event.doing] = self._progress.add_task(description, total=None)
+        step = self._steps[event.doing]
+        if event.done <= self._done.get(event.doing, 0):  # it has begun anew
+            self._progress.reset(step)
+        self._done[event.doing] = event.done
+        is_over = event.done >= event.total > 0
+        self._progress.update(step, completed=event.done, total=event.total or None, visible=not is_over)
 
-    def doing(self, what: str) -> None:
-        """Say what the whole is about now."""
-        self._progress.update(self._whole, description=what)
+    def doing(self, what: str, done: int = 0, total: int | None = None) -> None:
+        """Say what the whole is about now, and how much of it is done."""
+        self._progress.update(self._whole, description=what, completed=done, total=total)

@@ -12,8 +12,8 @@ def sites(given: Given, screen: Screen) -> None:
     """What can be removed from a network, what cannot, and which operator holds it. Nothing is changed.
 
     A site is a set of units (neurons) that can go one by one; what makes, carries and reads a unit goes with it.
-    "Parameters" counts all that would go with the site's units. A droppable site may lose all its units, since a path
-    around it remains; any other keeps at least one. Weights do not matter here, so --weights may be left out.
+    "Parameters" counts all that would go with the site's units, "per unit" what goes with one. A site keeps at least
+    one unit, or none where a path around it remains. Weights do not matter here, so --weights may be left out.
 
     Example:
       secateur sites --model "zoo:mlp?hidden=256,256&skip=1" --data sklearn:digits
@@ -60,19 +60,19 @@ def _tables(rows: list[dict[str, Any]], pinned: list[dict[str, Any]], cover: _Co
         (
             row["name"],
             f"{row['units']:,}",
+            "0" if row["droppable"] else "1",
             f"{row['parameters_per_unit']:,}",
             f"{row['parameters']:,}",
-            "yes" if row["droppable"] else "no",
             _layers(row["made_by"]),
             _layers(row["read_by"]),
         )
         for row in rows
     )
-    columns = ("Site", "Units", "Per unit", "Parameters", "Droppable", "Made by", "Read by")
+    columns = ("Site", "Units", "Keeps", "Per unit", "Parameters", "Made by", "Read by")
     cannot = ((pin["name"], f"{pin['units']:,}", pin["operator"], pin["reason"]) for pin in pinned)
     share = figures.percent(cover.free / cover.all) if cover.all else figures.NOTHING
     return [
-        table("What can go", columns, can, numeric=(1, 2, 3)),
+        table("What can go", columns, can, numeric=(1, 2, 3, 4)),
         table("What stays", ("Where", "Units", "Held by", "Why"), cannot, numeric=(1,)),
         lines(f"{cover.free:,} of {cover.all:,} parameters ({share}) belong to units that can go.", ()),
     ]

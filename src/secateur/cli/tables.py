@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,14 +13,19 @@ Cell = str | Text
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], numeric: Iterable[int] = ()) -> Table:
     """A table whose cells are taken as they are; numeric columns are aligned right and never broken."""
     right = set(numeric)
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
-        made.add_column(Text(column), justify="right" if place in right else "left", no_wrap=place in right, overflow="fold")
+        made.add_column(
+            Text(column), justify="right" if place in right else "left", no_wrap=place in right, overflow="fold"
+        )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return made
 
 
-def lines(title: str, texts: Iterable[str]) -> Text:
-    """A title, and texts in lines of their own below it."""
-    return Text("\n").join([Text(title, style="bold"), *(Text(f"  {text}") for text in texts)]).append("\n")
+def lines(title: str, texts: Iterable[str]) -> RenderableType:
+    """A title, and texts below it, each with a bullet."""
+    grid = Table.grid(padding=(0, 1))
+    for text in texts:
+        grid.add_row(Text(" ·"), Text(text, overflow="fold"))
+    return Group(Text(title, style="bold"), *([grid] if grid.rows else []), "")

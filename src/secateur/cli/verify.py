@@ -27,8 +27,8 @@ def verify(given: Given, verifying: Verifying, screen: Screen) -> None:
     r"""Check a cut network in a file against its original.
 
     Three checks. The plan in the file, applied to the original anew, equals silencing the removed units, output for
-    output. Every tensor in the file has the shape that the plan leaves. And the file's weights put into the network that
-    was cut anew give the same outputs, bit for bit, as the network that loading the file gives. What training and
+    output. Every tensor in the file has the shape that the plan leaves. And the file's weights put into the network
+    that was cut anew give the same outputs, bit for bit, as the network that loading the file gives. What training and
     compensation did to the weights is measured, not proven: costs and quality of both stand side by side.
 
     Example:
@@ -96,7 +96,9 @@ def _check_outputs(loaded: "nn.Module", again: "nn.Module", task: "Task", path: 
         found, wanted = scores_of(first(example)), scores_of(second(example))
     if not torch.equal(found, wanted):
         worst = float((found - wanted).abs().max())
-        raise ExactnessError(f"{path}: the loaded network differs by {worst:.1e} from its weights in the network cut anew.")
+        raise ExactnessError(
+            f"{path}: the loaded network differs by {worst:.1e} from its weights in the network cut anew."
+        )
 
 
 def _measured(models: tuple["nn.Module", "nn.Module"], task: "Task") -> list[Any]:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from secateur import width
-from secateur.compensation.layers import UNSEEN, Layer, argument_batches, layers_of
+from secateur.compensation.layers import UNSEEN, Layer, argument_batches, layers_of, rows_at, rows_in
 from secateur.compensation.walk import mend_
 from secateur.errors import UnknownNameError
 from secateur.inference import evaluating
@@ -42,10 +42,11 @@ def repair(
 ) -> Repaired:
     """A copy of the cut network whose layers make up for the removed units, with a record of every layer.
 
-    `mean` folds the removed units' mean output into the next bias (ODF2NNA), `least_squares` their regression on the kept
-    ones into the next weights, `reconstruct` solves each layer anew so that it puts out what the original's did. Each fold
-    is kept only where it lowers the error of what is read, on calibration rows not used to fit it; all of them only where
-    together they bring the network's output nearer to the original's. At most `rows` rows of the calibration data are used.
+    `mean` folds the removed units' mean output into the next bias (ODF2NNA), `least_squares` their regression on the
+    kept ones into the next weights, `reconstruct` solves each layer anew so that it puts out what the original's did.
+    Each fold is kept only where it lowers the error of what is read, on calibration rows not used to fit it; all of
+    them only where together they bring the network's output nearer to the original's. At most `rows` rows of the
+    calibration data are used.
     """
     if how not in HOWS:
         raise UnknownNameError("compensation", how, HOWS)
@@ -58,7 +59,7 @@ def repair(
     before, after = (_departure(net, model, task, rows) for net in (small, mended))
     if any(late > early for early, late in zip(before, after, strict=True)):
         found = f"distance {before[0]:.3g} to {after[0]:.3g}, disagreement {before[1]:.3g} to {after[1]:.3g}"
-        reason = f"together the folds took the network's output further from the original's ({found})"
+        reason = f"together the folds took the output further from the original's ({found})"
         folds = [replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds]
         mended = width.copied(small)
     return Repaired(mended, _credited(plan, sites_in(traced), layers, folds, mended, small), tuple(folds))
@@ -66,21 +67,18 @@ def repair(
 
 def _departure(net: nn.Module, model: nn.Module, task: Task, rows: int) -> tuple[float, float]:
     """A network's distance from and disagreement with the original, on every fifth calibration row."""
-    distance, disagreement, seen = 0.0, 0.0, 0
+    distance, disagreement, seen, before = 0.0, 0.0, 0, 0
     with evaluating(net) as predict, evaluating(model) as original:
-        for args, kwargs in argument_batches(task, rows):
-            unseen = tuple(_every(value) for value in args), {key: _every(value) for key, value in kwargs.items()}
-            count = next(len(value) for value in (*unseen[0], *unseen[1].values()) if isinstance(value, Tensor))
+        for arguments in argument_batches(task, rows):
+            unseen = rows_at(arguments, slice((UNSEEN - 1 - before) % UNSEEN, None, UNSEEN))
+            before += rows_in(arguments)
+            count = rows_in(unseen)
             if count:
                 outputs = predict(unseen), original(unseen)
                 distance += count * float(task.distance(*outputs, 1.0))
                 disagreement += count * float(task.disagreement(*outputs))
                 seen += count
     return distance / max(seen, 1), disagreement / max(seen, 1)
-
-
-def _every(value: object) -> object:
-    return value[UNSEEN - 1 :: UNSEEN] if isinstance(value, Tensor) and value.dim() else value
 
 
 def _credited(
@@ -92,7 +90,7 @@ def _credited(
     used = {layer.weight: fold for layer, fold in zip(layers, folds, strict=True)}
 
     def credited(edit: Edit) -> Edit:
-        readers = [used[axis.tensor] for axis in sites[edit.site].read_by if axis.tensor in used] if edit.removed else []
+        readers = [used[axis.tensor] for axis in sites[edit.site].read_by if axis.tensor in used]
         takers = [f"{fold.layer} ({fold.used})" for fold in readers if fold.used != "none"]
         return replace(edit, taken_over_by=", ".join(takers) or edit.taken_over_by)
 

@@ -1,5 +1,6 @@
 """The layers that read removed units: their weights in both networks, and which entries went."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,9 +9,9 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur import width
+from secateur.graph import Traced
 from secateur.plan import Plan
 from secateur.task import Arguments, Task
-from secateur.tracing import Traced
 
 UNSEEN = 5  # every fifth row is kept from the fit, for the guard
 
@@ -70,30 +71,48 @@ def weight_of(traced: Traced, node: Node) -> str | None:
 def argument_batches(task: Task, rows: int) -> Iterator[Arguments]:
     """The model's arguments in the calibration data, up to a number of rows."""
     for batch in task.batches("calibration"):
-        args, kwargs = task.arguments(batch)
-        size = next(len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-        taken = min(size, rows)
-        yield tuple(_head(a, size, taken) for a in args), {k: _head(v, size, taken) for k, v in kwargs.items()}
+        arguments = task.arguments(batch)
+        taken = min(rows_in(arguments), rows)
+        yield rows_at(arguments, slice(taken))
         rows -= taken
         if rows <= 0:
             return
 
 
-def split_rows(value: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows to fit on, and every fifth row to judge the fit by; positions and tokens count as rows."""
-    rows = value.reshape(-1, value.shape[-1])
-    unseen = torch.arange(len(rows), device=rows.device) % UNSEEN == UNSEEN - 1
+def rows_in(arguments: Arguments) -> int:
+    """How many examples a model's arguments hold."""
+    args, kwargs = arguments
+    return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
+
+
+def rows_at(arguments: Arguments, places: slice) -> Arguments:
+    """Some of the examples in a model's arguments."""
+    size = rows_in(arguments)
+
+    def at(value: object) -> object:
+        return value[places] if isinstance(value, Tensor) and value.dim() and len(value) == size else value
+
+    args, kwargs = arguments
+    return tuple(at(value) for value in args), {key: at(value) for key, value in kwargs.items()}
+
+
+def split_rows(value: Tensor, before: int) -> tuple[Tensor, Tensor]:
+    """Rows to fit on, and every fifth row to judge the fit by; positions and tokens count as rows.
+
+    `before` rows came in earlier batches: which rows are unseen does not depend on how the data is batched.
+    """
+    rows = value.reshape(math.prod(value.shape[:-1]), value.shape[-1])
+    unseen = torch.arange(before, before + len(rows), device=rows.device) % UNSEEN == UNSEEN - 1
     return rows[~unseen], rows[unseen]
 
 
-def write_(small: nn.Module, layer: Layer, weight: Tensor, bias: Tensor | None) -> None:
-    """Put a new weight and bias into a layer of the cut network, in place; it gains a bias where it has none."""
+def write_(small: nn.Module, layer: Layer, weight: Tensor, bias: Tensor) -> None:
+    """Put a new weight and bias into a layer of the cut network, in place."""
+    tensors = width.tensors_of(small)
     with torch.no_grad():
-        tensor = width.tensors_of(small)[layer.weight]
-        tensor.copy_(weight.to(tensor))
-        if bias is not None and layer.bias is not None:
-            width.add_bias_(small, layer.name)
-            width.tensors_of(small)[layer.bias].copy_(bias.to(tensor))
+        tensors[layer.weight].copy_(weight)
+        if layer.bias is not None:
+            tensors[layer.bias].copy_(bias)
 
 
 def _bias_of(traced: Traced, node: Node) -> str | None:
@@ -111,7 +130,3 @@ def _rest(length: int, gone: "tuple[int, ...] | list[int]") -> Tensor:
     kept = torch.ones(length, dtype=torch.bool)
     kept[list(gone)] = False
     return kept.nonzero().flatten()
-
-
-def _head(value: object, size: int, rows: int) -> object:
-    return value[:rows] if isinstance(value, Tensor) and value.dim() and len(value) == size else value

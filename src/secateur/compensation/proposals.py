@@ -66,16 +66,14 @@ def _mean(layer: Layer, gram: Gram, original: Tensor, old: Proposal) -> list[Pro
 
 
 def _regressed(layer: Layer, gram: Gram, original: Tensor, old: Proposal) -> Proposal:
-    """`a_gone ≈ B a_keep + c`, folded: `W' = W_keep + W_gone B`, `b' = b + W_gone c`; `c = 0` where there is no bias."""
+    """`a_gone ≈ B a_keep + c`, folded: `W' = W_keep + W_gone B`, `b' = b + W_gone c`; `c = 0` where no bias can be."""
     gone, kept = layer.gone.to(original.device), layer.kept.to(original.device)
-    constant = torch.tensor([len(gram.inputs) - 1], device=original.device)
-    used = torch.cat([kept, constant]) if layer.bias is not None else kept
+    used = torch.cat([kept, torch.tensor([len(gram.inputs) - 1], device=original.device)])
     cross = gram.inputs[used][:, gone]
     problem = Gram(gram.count, gram.inputs[used][:, used], cross, gram.inputs.diagonal()[gone])
+    problem = problem if layer.bias is not None else _without_constant(problem)
     handed = problem.solve(RIDGE, torch.zeros_like(cross)) @ original[:, gone].T
-    solution = old.solution.clone()
-    solution[: len(used)] += handed
-    return Proposal("least_squares", solution)
+    return Proposal("least_squares", old.solution + handed)
 
 
 def _without_constant(gram: Gram) -> Gram:

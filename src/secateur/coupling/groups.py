@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from secateur.coupling.labels import Coupling, Labels, Value
+from secateur.coupling.labels import Coupling, Labels, Value, varying
 from secateur.sites import Pinned, Read, Site, TensorAxis
 
 
@@ -53,14 +54,15 @@ def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pi
     """The sites in the order of the data, and the units that stay with the operator that holds them."""
     root = coupling.roots()
     lanes = _lanes(coupling, flow.tensors, root)
-    held = _held(coupling, root)
+    held = _spread_out(flow, root) | _held(coupling, root)
     made = _distinct(root, coupling.made)
     read = _distinct(root, [reading.labels for reading in coupling.readings])
     groups = _alike(lanes, (made & read) - held.keys())
     members = _numbered(groups, lanes, len(root))
     reads = _reads(coupling, members, root)
     axes = _axes(lanes, members)
-    sites = [_site(len(units), axes[n], reads[n]) for n, units in enumerate(groups)]
+    names = _names(lanes, members, len(groups))
+    sites = [_site(names[n], len(units), axes[n], reads[n]) for n, units in enumerate(groups)]
     outlets = [_is_avoidable(n, members, flow, root) for n in range(len(groups))]
     sites = [replace(site, droppable=avoidable) for site, avoidable in zip(sites, outlets, strict=True)]
     place = {reading.node: n for n, reading in enumerate(coupling.readings)}
@@ -93,6 +95,25 @@ def _held(coupling: Coupling, root: Labels) -> dict[int, tuple[str, str]]:
         for unit in np.unique(root[pin.labels]):
             held.setdefault(int(unit), (pin.operator, pin.reason))
     return held
+
+
+def _spread_out(flow: Flow, root: Labels) -> dict[int, tuple[str, str]]:
+    """Units without which some value would be no tensor: they do not fill whole slices of it."""
+    spread: dict[int, tuple[str, str]] = {}
+    for node, value in flow.values.items():
+        for field in (root[field] for field in value.fields):
+            axes = varying(field)
+            if len(axes) > 1:
+                kept = ~np.any([_fills_slices(field, axis, len(root)) for axis in axes], 0)
+                spread.update(dict.fromkeys(np.flatnonzero(kept).tolist(), (node, "they are spread over several axes")))
+    return spread
+
+
+def _fills_slices(field: Labels, axis: int, labels: int) -> NDArray[np.bool_]:
+    """For every label, whether its entries make up whole slices along an axis."""
+    slices = np.moveaxis(field, axis, 0).reshape(field.shape[axis], -1)
+    touched = np.bincount(np.concatenate([np.unique(part) for part in slices]), minlength=labels)
+    return touched * slices.shape[1] == np.bincount(field.ravel(), minlength=labels)
 
 
 def _alike(lanes: list[_Lane], free: set[int]) -> list[list[int]]:
@@ -136,26 +157,38 @@ def _reads(coupling: Coupling, members: _Members, root: Labels) -> dict[int, lis
         labels = root[reading.labels]
         for site, entries in members.entries(labels).items():
             repeat = len(entries) // len(np.unique(members.rank[labels[list(entries)]]))
-            read = Read(reading.node, reading.operand, reading.axis, entries, repeat, reading.weight, reading.kind == "norm")
-            reads[site].append(read)
+            is_norm = reading.kind == "norm"
+            place = reading.node, reading.operand, reading.axis
+            reads[site].append(Read(*place, entries, repeat, reading.weight, is_norm))
     return reads
 
 
-def _site(units: int, axes: Mapping[str, list[TensorAxis]], reads: list[Read]) -> Site:
-    first = axes["made"][0].tensor
+def _names(lanes: list[_Lane], members: _Members, sites: int) -> list[str]:
+    """Every site by the first weight that makes it and no other site, or else by the first that makes it."""
+    makers: list[list[tuple[bool, str]]] = [[] for _ in range(sites)]
+    for lane in (lane for lane in lanes if lane.part == "made"):
+        found = np.unique(members.site[lane.units])
+        for site in found[found >= 0]:
+            makers[site].append((len(found) > 1, lane.tensor))
+    first = [min(made, key=lambda maker: maker[0])[1] for made in makers]
+    return [name.rsplit(".", 1)[0] if name.endswith(".weight") else name for name in first]
+
+
+def _site(name: str, units: int, axes: Mapping[str, list[TensorAxis]], reads: list[Read]) -> Site:
+    norms = [read.weight for read in reads if read.is_norm and read.weight]
     return Site(
-        name=first.rsplit(".", 1)[0] if first.endswith(".weight") else first,
+        name=name,
         units=units,
         made_by=tuple(axes["made"]),
         carried_by=tuple(axes["carried"]),
         read_by=tuple(axes["read"]),
         reads=tuple(reads),
-        normalised_by=tuple(read.node for read in reads if read.is_norm),
+        normalised_by=tuple(dict.fromkeys(norm.rpartition(".")[0] for norm in norms if "." in norm)),
     )
 
 
 def _named_apart(sites: list[Site]) -> tuple[Site, ...]:
-    """Sites that share their first weight (a concatenation meets a sum) are numbered."""
+    """Sites of one name (the same weights make them, different ones carry or read them) are numbered."""
     seen: dict[str, int] = defaultdict(int)
     apart = []
     for site in sites:

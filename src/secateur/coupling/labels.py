@@ -1,6 +1,6 @@
 """Labels on tensor entries: entries with joined labels are of one unit and can only go together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ Labels = NDArray[np.int64]
 class Value:
     """A tensor in the graph: its shape, and fields of labels.
 
-    A field has as many axes as the tensor; along the axes where its size is 1 the unit does not change. No two fields of
-    a value vary along the same axis. An axis without a field cannot be cut.
+    A field has as many axes as the tensor; along the axes where its size is 1 the unit does not change. No two fields
+    of a value vary along the same axis. An axis without a field cannot be cut.
     """
 
     shape: tuple[int, ...]
@@ -42,7 +42,8 @@ def vector(field: Labels | None, axis: int) -> Labels | None:
 class Reading:
     """A place where the units along an axis of an operand are summed up (`product`) or normalised over (`norm`).
 
-    `weight` names the parameter they are summed up against, where it is used unchanged as [out, in].
+    `weight` names the parameter they are summed up against, where it is used unchanged as [out, in]; of a norm, its
+    scale.
     """
 
     node: str
@@ -100,6 +101,33 @@ class Coupling:
         for value in values:
             for field in value.fields:
                 self.pin(field, operator, reason)
+
+    def meet(self, values: Sequence[Value], shape: tuple[int, ...], operator: str) -> Value:
+        """The value where broadcast values meet entry by entry; units that meet something uncuttable stay."""
+        met: list[Labels] = []
+        for value in values:
+            for field in value.fields:
+                met = self._merged(met, field.reshape((1,) * (len(shape) - field.ndim) + field.shape))
+        for value in values:
+            extra = len(shape) - len(value.shape)
+            cuttable = {axis + extra for field in value.fields for axis in varying(field)}
+            firm = {axis + extra for axis, size in enumerate(value.shape) if size > 1} - cuttable
+            for field in met:
+                if firm & set(varying(field)):
+                    self.pin(field, operator, "they meet values that cannot be cut")
+        return Value(shape, tuple(met))
+
+    def _merged(self, met: list[Labels], field: Labels) -> list[Labels]:
+        """Fields that vary along no common axis, after one more is joined with those that it meets."""
+        apart = []
+        for other in met:
+            if not set(varying(other)) & set(varying(field)):
+                apart.append(other)
+                continue
+            self.join(other, field)
+            shape = np.broadcast_shapes(other.shape, field.shape)
+            field = other if other.shape == shape else np.broadcast_to(field, shape)
+        return [*apart, field]
 
     def roots(self) -> Labels:
         """For every label, the smallest label of its unit: connected components by minimum and pointer jumping."""

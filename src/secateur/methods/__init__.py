@@ -34,8 +34,10 @@ def get(name: str, **settings: Any) -> Method:
     known = [field.name for field in dataclasses.fields(method)]  # type: ignore[arg-type]
     for setting in settings:
         if setting not in known:
-            raise UnknownNameError(f"setting of {name}", setting, known) if known else SettingsError(
-                f"{name}: it has no settings, so {setting} cannot be given."
+            raise (
+                UnknownNameError(f"setting of {name}", setting, known)
+                if known
+                else SettingsError(f"{name}: it has no settings, so {setting} cannot be given.")
             )
     return dataclasses.replace(method, **settings)  # type: ignore[type-var]
 

@@ -22,13 +22,13 @@ class Dense:
     r"""Output variability over calibration data: $v_j = \operatorname{var}_i\, a_j(x_i)$.
 
     Balderas, Lastra & Benítez, *Optimizing dense feed-forward neural networks*, Neural Networks 2024
-    ([arXiv 2312.10560](https://arxiv.org/abs/2312.10560)). A unit with $v_j \le \varepsilon$ is redundant; its mean goes
-    into the next bias (`compensate = "mean"`).
+    ([arXiv 2312.10560](https://arxiv.org/abs/2312.10560)). A unit with $v_j \le \varepsilon$ is redundant; its mean
+    goes into the next bias (`compensate = "mean"`).
 
     What differs: the paper does not give its exact measure of variability; the population variance of the activation as
-    the next layer reads it is ours. `measure="std"` gives $\sqrt{v_j}$, so that a relative $\varepsilon$ is a share of the
-    layer's largest standard deviation; `measure="weighted"` gives $v_j \lVert W_{:,j} \rVert^2$ with the weights that
-    read the unit: the squared error that silencing it by its mean causes in what reads it.
+    the next layer reads it is ours. `measure="std"` gives $\sqrt{v_j}$, so that a relative $\varepsilon$ is a share of
+    the layer's largest standard deviation; `measure="weighted"` gives $v_j \lVert W_{:,j} \rVert^2$ with the weights
+    that read the unit: the squared error that silencing it by its mean causes in what reads it.
     """
 
     measure: Literal["variance", "std", "weighted"] = "variance"

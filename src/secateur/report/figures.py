@@ -51,6 +51,11 @@ def three(value: float) -> str:
     return signed_off(f"{value:,.{decimals}f}")
 
 
+def rough(value: float) -> str:
+    """One significant digit, as much as a spread deserves."""
+    return score(float(f"{value:.1g}"))
+
+
 def percent(share: float) -> str:
     """A share as a percentage: 78.4 %; nearly all is not called all, nor nearly nothing nothing."""
     if not math.isfinite(share):

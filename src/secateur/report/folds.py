@@ -14,9 +14,9 @@ def folds(result: Result[Any]) -> Html:
     found = [(one, fold) for one in result.rounds for fold in one.folds]
     if not found:
         return section("folds", "Compensation", tag("p", "Nothing was compensated.", class_="missing"))
-    refused = sum(is_refused(fold) for _, fold in found)
+    refused = sum(is_refused(fold) for _, fold in found) or "none"
     intro = (
-        f"{figures.plural(len(found), 'fold')}, {refused:,} of them refused. A fold hands the work of removed units to "
+        f"{figures.plural(len(found), 'fold')}, {refused} of them refused. A fold hands the work of removed units to "
         "those that stay; the guard keeps it only where it lowers the error on rows it was not fitted to. Errors are "
         "shares of the variance of what the layer put out originally."
     )

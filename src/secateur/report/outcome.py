@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from secateur.report import figures
 from secateur.result import Latency, Result, Round
 
 LatencyKey = tuple[str, int, int]
@@ -49,7 +50,8 @@ def latency_key(latency: Latency) -> LatencyKey:
 def latency_name(key: LatencyKey, *, alone: bool) -> str:
     """`latency, batch 1`; the engine and threads too where several were measured."""
     engine, batch_size, threads = key
-    return f"latency, batch {batch_size}" + ("" if alone else f", {engine}, {threads} thread" + "s" * (threads != 1))
+    name = f"latency, batch\u00a0{batch_size}"  # no line ends before the number
+    return name if alone else f"{name}, {engine}, {figures.plural(threads, 'thread')}"
 
 
 def is_alone(keys: list[LatencyKey]) -> bool:

@@ -19,7 +19,8 @@
     const n = Number(value);
     if (Number.isNaN(n)) return "NaN";
     if (!Number.isFinite(n)) return n > 0 ? "∞" : "−∞";
-    return String(Number(n.toPrecision(4))).replace("-", "−");
+    const short = Number(n.toPrecision(4));
+    return (n !== 0 && Math.abs(n) < 1e-4 ? short.toExponential() : String(short)).replace(/^-/, "−");
   };
   const reason = (row) => data.reasons[data.reason[row]];
   const isGone = (row) => data.reason[row] >= 0;

@@ -14,6 +14,7 @@ from secateur.result import FORMAT, Result
 
 Reader = Callable[[Any], Any]
 
+LONGEST_PATH = 4096
 LARGEST_NUMBER = 2**63
 MOST_UNITS = 10_000_000
 
@@ -51,8 +52,8 @@ def read(source: str | Path) -> Result[None]:
 
 
 def _text(source: str | Path) -> tuple[str, str]:
-    """Where the text comes from, and the text; a string that opens a JSON value is the text itself."""
-    if isinstance(source, str) and source.lstrip()[:1] in ("{", "["):
+    """Where the text comes from, and the text; a string that opens a JSON value, or is no path, is the text itself."""
+    if isinstance(source, str) and (source.lstrip()[:1] in ("{", "[") or len(source) > LONGEST_PATH):
         return "result", source
     place = str(source)[:200]
     try:

@@ -109,5 +109,5 @@ def _row(step: Step, keys: list[LatencyKey], qualities: list[str], *, is_control
 def _time(measurement: Measurement, key: LatencyKey) -> str:
     for one in measurement.latency:
         if latency_key(one) == key:
-            return f"{figures.three(one.median_ms)} ± {figures.score(one.spread_ms / 2)}{figures.THIN}ms"
+            return f"{figures.three(one.median_ms)} ± {figures.rough(one.spread_ms / 2)}{figures.THIN}ms"
     return figures.NOTHING

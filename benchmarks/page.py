@@ -1,6 +1,6 @@
 """Write docs/results.md from the newest committed results."""
 
-from benchmarks import pages
+from benchmarks import sections
 from benchmarks.provenance import HERE, newest
 
 INTRODUCTION = """# Results
@@ -13,11 +13,11 @@ settings; the experiments are in `benchmarks/experiments`. `make results` writes
 
 def main() -> None:
     """Write the page."""
-    sections = [INTRODUCTION]
-    for name, section in pages.SECTIONS.items():
+    written = [INTRODUCTION]
+    for name, section in sections.SECTIONS.items():
         result = newest(name)
-        sections.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
-    (HERE.parent / "docs" / "results.md").write_text("\n".join(sections), encoding="utf-8")
+        written.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
+    (HERE.parent / "docs" / "results.md").write_text("\n".join(written), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,13 @@ def scoring(result: Result) -> str:
     shape, rows = result["settings"]["network"], result["settings"]["data"]["rows"]
     costs = [[name, f"{times['seconds'][name]:.3f}", f"{ratio:.2f}"] for name, ratio in times["ratio"].items()]
     memory = [
-        [f"{s['rows']:,}", f"{s['file_mb']:.0f}", f"{s['seconds']:.1f}", f"{s['peak_before_scoring_mb']:.0f}", f"{s['peak_mb']:.0f}"]
+        [
+            f"{s['rows']:,}",
+            f"{s['file_mb']:.0f}",
+            f"{s['seconds']:.1f}",
+            f"{s['peak_before_scoring_mb']:.0f}",
+            f"{s['peak_mb']:.0f}",
+        ]
         for s in streams
     ]
     return "\n".join(
@@ -190,7 +196,9 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def _source(result: Result) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     machine = result["machine"]
-    return f"`{result['file']}`: commit {result['commit'][:10]}; {versions}; {machine['cpu']}, {machine['cores']} cores.\n"
+    return (
+        f"`{result['file']}`: commit {result['commit'][:10]}; {versions}; {machine['cpu']}, {machine['cores']} cores.\n"
+    )
 
 
 SECTIONS: dict[str, Callable[[Result], str]] = {"tables": tables, "scoring": scoring}

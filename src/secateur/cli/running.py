@@ -1,0 +1,179 @@
+"""A whole run: from addresses and a recipe to a folder with everything in it."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from secateur import methods, report
+from secateur.budget import select
+from secateur.cli import runfolder
+from secateur.cli.interrupts import noticing_interrupts
+from secateur.cli.opening import Network, opened
+from secateur.cli.options import TRAINED, Given
+from secateur.cli.places import write_text
+from secateur.cli.recipes import in_words, matching
+from secateur.cli.runfolder import RunFolder, run_folder
+from secateur.cli.screen import Bars, Screen
+from secateur.cli.tomlfile import written
+from secateur.data import Data
+from secateur.errors import ExportError, SettingsError
+from secateur.export import export_onnx
+from secateur.measurement import size_bytes
+from secateur.pipeline import compress
+from secateur.plan import to_json
+from secateur.recipe import Recipe, to_dict
+from secateur.recovery import Recovery, train
+from secateur.report.figures import plural
+from secateur.result import Result, Round
+from secateur.result import to_json as result_to_json
+from secateur.tracing import find_sites
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done; `train` None trains what has no weights."""
+
+    given: Given
+    recipe: Recipe
+    out: Path
+    force: bool = False
+    train: int | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run found, and the files it left."""
+
+    result: Result[Any]
+    files: Mapping[str, str]
+    interrupted: bool
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it as plain data: what `result.json` holds, and the files."""
+        return {**json.loads(result_to_json(self.result)), "files": dict(self.files), "interrupted": self.interrupted}
+
+
+def run(job: Job, screen: Screen) -> Finished:
+    """Do a job: train where there are no weights, compress, and write everything.
+
+    Raises:
+        CompressionError: something is refused; what was finished before stays in the folder.
+        KeyboardInterrupt: Ctrl-C ended it before it had a result; the message says what is there.
+    """
+    with run_folder(job.out, force=job.force) as folder, noticing_interrupts() as interrupted:
+        try:
+            with screen.progress("reading") as bars:
+                network, data = _checked(job, folder)
+                screen.say(_intent(job.recipe))
+                network, note = _trained(network, data, job, folder, bars)
+                result = _compressed(network, data, job, folder, bars)
+                bars.doing("writing")
+                result = _described(result, network, data, job, note)
+                folder.begin(_recipe_text(job))
+                return Finished(_all_written(result, network, data, folder), folder.files, interrupted())
+        except KeyboardInterrupt as stop:
+            found = ", ".join(folder.files.values())
+            raise KeyboardInterrupt(f"interrupted; finished so far: {found or 'nothing'}.") from stop
+
+
+def _intent(recipe: Recipe) -> str:
+    """What is going to happen, in one sentence."""
+    stages = (
+        f"{in_words(stage.budget)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages
+    )
+    done = "to remove: " + ", then ".join(stages)
+    if recipe.max_drop is None:
+        return done
+    return f"{done}, as long as validation quality falls by at most {recipe.max_drop:g} of 100 points"
+
+
+def _checked(job: Job, folder: RunFolder) -> tuple[Network, Data]:
+    """The network and the data, after everything that can be refused before the long work."""
+    network, data = opened(job.given)
+    folder.check_space(size_bytes(network.model))
+    if job.recipe.max_drop is not None and data.task.validation is None:
+        raise SettingsError(f"{data.name}: has no validation data to judge a drop on; give --remove or another budget.")
+    sites = find_sites(network.model, data.task)
+    stage = job.recipe.stages[0]
+    scores = methods.get("chance").score(network.model, sites, data.task)
+    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
+    return network, data
+
+
+def _trained(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> tuple[Network, str]:
+    """The network with weights worth keeping, and what was done for it."""
+    epochs = job.train if job.train is not None else 0 if network.has_weights else TRAINED
+    if epochs == 0:
+        return network, "" if network.has_weights else "the original has random weights; nothing was trained"
+    bars.doing(f"training the original for {epochs} epochs")
+    done = train(network.model, data.task, Recovery(epochs=epochs, seed=job.given.seed), watch=bars)
+    if done.interrupted and not done.epochs:
+        raise KeyboardInterrupt
+    network = network.changed(done.model)
+    folder.begin(_recipe_text(job))
+    network.save(folder.place(runfolder.ORIGINAL))
+    if done.interrupted:
+        raise KeyboardInterrupt
+    reason = "" if job.train is not None else "no weights were given, so "
+    return network, f"{reason}the original was trained for {epochs} epochs first ({runfolder.ORIGINAL})"
+
+
+def _compressed(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Result[nn.Module]:
+    """The result; the network after every kept round is written at once."""
+    latest = network
+    total = sum(stage.rounds for stage in job.recipe.stages)
+    bars.doing(f"round 1 of {total}", 0, total)
+
+    def on_round(model: nn.Module, one: Round) -> None:
+        nonlocal latest
+        latest = latest.changed(model, one.plan)
+        folder.begin(_recipe_text(job))
+        latest.save(folder.place_of_round(one.number))
+        bars.doing(f"round {one.number + 1} of {total}" if one.number < total else "measuring", one.number, total)
+
+    return compress(network.model, data.task, job.recipe, watch=bars, on_round=on_round)
+
+
+def _described(result: Result[Any], network: Network, data: Data, job: Job, note: str) -> Result[Any]:
+    """The result with what only the command line knows: addresses, training, and notes about the data."""
+    given = job.given
+    weights = str(given.weights) if given.weights else None
+    about: dict[str, Any] = {"model": network.builder, "weights": weights, "data": given.data}
+    about |= {"seed": given.seed, "batch_size": given.batch_size}
+    notes = (note,) if note else ()
+    return replace(
+        result,
+        settings={**about, **result.settings},
+        notes=(*(f"data: {text}" for text in data.notes), *notes, *result.notes),
+    )
+
+
+def _all_written(result: Result[Any], network: Network, data: Data, folder: RunFolder) -> Result[Any]:
+    """Write what a run folder holds; gives the result with a note where ONNX had to be left out."""
+    final = network.changed(result.model, result.plan if result.plan.removed else None)
+    final.save(folder.place(runfolder.MODEL))
+    write_text(folder.place(runfolder.PLAN), to_json(final.plan or result.plan))
+    try:
+        export_onnx(result.model, folder.place(runfolder.ONNX), data.task)
+    except ExportError as error:
+        result = replace(result, notes=(*result.notes, f"{runfolder.ONNX} was not written: {error}"))
+    text = result_to_json(result)
+    write_text(folder.place(runfolder.RESULT), text)
+    report.write(text, folder.place(runfolder.REPORT))
+    return result
+
+
+def _recipe_text(job: Job) -> str:
+    """The recipe as TOML, below the command that repeats the run."""
+    given = job.given
+    words = ["secateur", "compress", "--recipe", runfolder.RECIPE, "--data", given.data, "--seed", str(given.seed)]
+    words += ["--model", given.model] if given.model else []
+    words += ["--weights", str(given.weights)] if given.weights else []
+    again = "".join(letter for letter in shlex.join(words) if letter.isprintable())
+    return f"# {again} --out FOLDER\n{written(to_dict(job.recipe))}"

@@ -1,0 +1,58 @@
+"""What a run found, as the terminal shows it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from secateur.cli.comparing import compared, proven, refused, widths
+from secateur.cli.runfolder import REPORT
+from secateur.cli.running import Finished
+from secateur.cli.tables import lines
+from secateur.report import figures
+from secateur.report.outcome import quality_name
+from secateur.result import Result, Step
+
+
+def summary(finished: Finished) -> list[RenderableType]:
+    """Before and after, every site, the proof, what was refused, remarks, and where the files are."""
+    result = finished.result
+    title = f"{result.settings['data']} by {result.method}: {_rounds(result)}"
+    shown: list[RenderableType] = [compared(title, result.original, result.final), widths(result.widths)]
+    certificates = [one.plan.certificate for one in result.rounds if one.plan.certificate and one.plan.removed]
+    if certificates:
+        shown.append(lines("Proof", [proven(certificates)]))
+    folds = refused((one.number, fold) for one in result.rounds for fold in one.folds)
+    pinned = [f"{name}: {figures.plural(units, 'unit')}, {why}" for name, units, why in result.pinned]
+    for heading, texts in (
+        ("Trained from scratch, for comparison", [_control(step, result) for step in result.controls]),
+        ("Compensation that its guard did not allow as asked", folds),
+        ("Stays whatever the budget", pinned),
+        ("Notes", list(result.notes)),
+        ("Files", _files(finished.files)),
+    ):
+        if texts:
+            shown.append(lines(heading, texts))
+    return shown
+
+
+def _rounds(result: Result[Any]) -> str:
+    kept = sum(one.kept for one in result.rounds)
+    units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
+    rounds = f"{kept} of {figures.plural(len(result.rounds), 'round')} kept"
+    return f"{units - left:,} of {figures.plural(units, 'unit')} removed, {rounds}"
+
+
+def _control(step: Step, result: Result[Any]) -> str:
+    names = [name for name in (result.metric, f"test_{result.metric}") if name in step.measurement.quality]
+    return "the same shape: " + ", ".join(
+        f"{quality_name(name)} {step.measurement.quality[name]:.1f}" for name in names
+    )
+
+
+def _files(files: Mapping[str, str]) -> list[str]:
+    """The run folder and what is in it, each with its size."""
+    places = [Path(path) for path in files.values()]
+    sizes = ", ".join(f"{place.name} ({figures.size(place.stat().st_size)})" for place in places)
+    return [f"{places[0].parent}: {sizes}", f"open {places[0].with_name(REPORT)} in a browser"]

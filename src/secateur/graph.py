@@ -1,0 +1,184 @@
+"""A model's graph: what it computes operator by operator, and a way to watch it run."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind
+from torch.fx import Node
+
+from secateur.errors import DataError
+from secateur.inference import device_of, moved
+from secateur.task import Arguments
+
+Operator = Callable[..., Any]
+Around = Callable[[Node, tuple[Any, ...], Operator], Any]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A model's graph in eval mode with a free batch size.
+
+    `tensors` maps placeholder nodes to the names of the model's parameters and buffers, `bound` nodes to what does not
+    come in with the data: the model's own tensors, so that changing them in place is seen. `spent` says which values
+    nobody needs after a node. `keywords` are the keyword arguments in the order of the graph, `fixed` the inputs that
+    are no tensors: their values are part of the graph.
+    """
+
+    model: nn.Module
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, str]
+    inputs: tuple[str, ...]
+    bound: Mapping[Node, Any]
+    spent: Mapping[Node, tuple[Node, ...]]
+    structure: pytree.TreeSpec
+    keywords: tuple[str, ...]
+    fixed: Mapping[str, Any]
+
+    def run(self, arguments: Arguments, around: Around | None = None) -> Any:
+        """The model's output; `around` gets every operator's node, arguments and function, and gives its value."""
+        walk = Walk(self, arguments)
+        for node in walk:
+            args = walk.arguments(node)
+            walk.set(node, walk.operator(node)(*args) if around is None else around(node, args, walk.operator(node)))
+        return walk.output
+
+
+class Walk:
+    """One run through a graph, operator by operator: iterate over the nodes, and `set` each one."""
+
+    def __init__(self, traced: Traced, arguments: Arguments):
+        self.output: Any = None
+        self._traced = traced
+        self._env = dict(traced.bound) | _fed(traced, arguments)
+
+    def __iter__(self) -> Iterator[Node]:
+        for node in self._traced.nodes:
+            if node.op == "call_function":
+                yield node
+                for spent in self._traced.spent.get(node, ()):
+                    del self._env[spent]
+            elif node.op == "output":
+                outputs = [self._of(arg) for arg in node.args[0]]  # type: ignore[union-attr]
+                self.output = pytree.tree_unflatten(outputs, self._traced.structure)
+
+    def arguments(self, node: Node) -> tuple[Any, ...]:
+        """The values of a node's positional arguments."""
+        return tuple(self._of(arg) for arg in node.args)
+
+    def knows(self, node: Node) -> bool:
+        """Whether a node has run and its value is still needed."""
+        return node in self._env
+
+    def value(self, node: Node) -> Any:
+        """What a node that is still needed has given."""
+        return self._env[node]
+
+    def operator(self, node: Node) -> Operator:
+        """A node's function of its positional arguments."""
+        if not node.kwargs:
+            return node.target  # type: ignore[return-value]
+        kwargs = {key: self._of(value) for key, value in node.kwargs.items()}
+        return lambda *args: node.target(*args, **kwargs)  # type: ignore[operator]
+
+    def set(self, node: Node, value: Any) -> None:
+        """Say what a node gives."""
+        self._env[node] = value
+
+    def _of(self, arg: Any) -> Any:
+        match arg:
+            case Node():
+                return self._env[arg]
+            case list() | tuple():
+                return [self._of(part) for part in arg]
+        return arg
+
+
+def traced_of(model: nn.Module, program: ExportedProgram, keywords: tuple[str, ...]) -> Traced:
+    """The graph of an exported model, bound to the model's own tensors."""
+    specs = program.graph_signature.input_specs
+    kinds = (InputKind.PARAMETER, InputKind.BUFFER)
+    tensors = {spec.arg.name: str(spec.target) for spec in specs if spec.kind in kinds}
+    inputs = tuple(spec.arg.name for spec in specs if spec.kind == InputKind.USER_INPUT)
+    state = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
+    fixed = {spec.arg.name: spec.arg.value for spec in specs if isinstance(spec.arg, ConstantArgument)}
+    constants = {s.arg.name: program.constants[str(s.target)] for s in specs if s.arg.name not in (*tensors, *inputs)}
+    nodes = tuple(program.graph.nodes)
+    bound: dict[Node, Any] = {}
+    for node in nodes:
+        if node.name in tensors:
+            bound[node] = state[tensors[node.name]]
+        elif node.name in constants:
+            bound[node] = constants[node.name]
+        elif node.op == "get_attr":
+            bound[node] = attrgetter(str(node.target))(program.graph_module)
+    structure = program.call_spec.out_spec
+    return Traced(model, nodes, tensors, inputs, bound, _spent(nodes), structure, keywords, fixed)
+
+
+def operator_of(node: Node) -> str:
+    """An operator's short name: `linear`, `batch_norm`."""
+    target = node.target
+    return target._schema.name.split("::")[-1] if isinstance(target, torch._ops.OpOverload) else str(node.name)
+
+
+def shape_of(node: Node) -> tuple[int, ...] | None:
+    """The shape of what a node gives, for the example's number of rows; None where that is no tensor."""
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor):
+        return None
+    sizes: list[Any] = list(value.shape)
+    return tuple(int(size.node.hint) if isinstance(size, torch.SymInt) else int(size) for size in sizes)
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors in arguments or outputs of any structure."""
+    return [value for value in pytree.tree_flatten(values)[0] if isinstance(value, Tensor)]
+
+
+def _spent(nodes: tuple[Node, ...]) -> dict[Node, tuple[Node, ...]]:
+    """For every node, the values that nobody needs after it."""
+    last: dict[Node, Node] = {}
+    for node in nodes:
+        for source in node.all_input_nodes:
+            last[source] = node
+    spent: dict[Node, tuple[Node, ...]] = {}
+    for source, node in last.items():
+        spent[node] = (*spent.get(node, ()), source)
+    return spent
+
+
+def _fed(traced: Traced, arguments: Arguments) -> dict[Node, Any]:
+    """The graph's inputs bound to a call's arguments.
+
+    Raises:
+        DataError: the arguments are not like those that the model was traced with.
+    """
+    device = device_of(traced.model)
+    args, kwargs = arguments
+    place = type(traced.model).__name__
+    if set(kwargs) != set(traced.keywords):
+        found, known = (", ".join(sorted(names)) or "none" for names in (kwargs, traced.keywords))
+        raise DataError(
+            f"{place}: keyword arguments {found}, but the first batch had {known}; give every batch the same."
+        )
+    flat = pytree.tree_flatten((tuple(args), {name: kwargs[name] for name in traced.keywords}))[0]
+    if len(flat) != len(traced.inputs):
+        raise DataError(
+            f"{place}: {len(flat)} inputs, but the first batch had {len(traced.inputs)}; give every batch as many."
+        )
+    for name, value in zip(traced.inputs, flat, strict=True):
+        if name in traced.fixed and value != traced.fixed[name]:
+            raise DataError(
+                f"{place}: {name} is {value}, after {traced.fixed[name]}; give it as a tensor if it may change."
+            )
+    given = dict(zip(traced.inputs, flat, strict=True))
+    return {node: moved(given[node.name], device) for node in traced.nodes if node.name in given}

@@ -1,0 +1,149 @@
+"""Weights from other people's files are read, and nothing in them is run."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from saved_nets import PLAN, Net, same_bits, small, trained
+from secateur import storage
+from secateur.errors import FileError, ModelError
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "small.safetensors"
+    storage.save(small(), path, plan=PLAN, builder="zoo:net")
+    return path
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s, "args": None}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".th", ".ckpt", ".PTH"])
+def test_weights_of_others_are_read_into_a_new_model(
+    tmp_path: Path, wrap: Callable[[Any], Any], prefix: str, suffix: str
+) -> None:
+    given, wanted = Net(), trained(Net())
+    before = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+    path = tmp_path / f"weights{suffix}"
+    torch.save(wrap({prefix + name: tensor for name, tensor in wanted.state_dict().items()}), path)
+
+    loaded = storage.load_weights(given, path)
+
+    same_bits(loaded, wanted)
+    assert loaded is not given
+    assert all(torch.equal(before[name], tensor) for name, tensor in given.state_dict().items())
+
+
+def test_weights_in_the_old_pickle_format_and_in_safetensors_are_read(tmp_path: Path) -> None:
+    wanted = trained(Net())
+    torch.save(wanted.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    save_file(wanted.state_dict(), tmp_path / "plain.safetensors")
+    storage.save(wanted, tmp_path / "ours.safetensors")
+
+    for name in ("old.pth", "plain.safetensors", "ours.safetensors"):
+        same_bits(storage.load_weights(Net(), tmp_path / name), wanted)
+
+
+def test_weights_of_a_cut_model_are_refused_with_the_way_to_read_them(saved: Path) -> None:
+    with pytest.raises(FileError, match=r"7 misshapen .*They are of a cut model: read them with secateur.load"):
+        storage.load_weights(Net(), saved)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_no_numbers_are_refused_by_name_and_count(tmp_path: Path, value: float, suffix: str) -> None:
+    state = Net().state_dict()
+    state["last.weight"][1, 2:4] = value
+    path = tmp_path / f"weights{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(state, path)
+
+    with pytest.raises(ModelError, match=rf"weights{suffix}: last.weight: 2 of 18 weights are NaN or infinite"):
+        storage.load_weights(Net(), path)
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_the_code_not_run(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    state = {**Net().state_dict(), "first.bias": Trap(sprung)}
+    torch.save(state, tmp_path / "zip.pth")
+    torch.save({"state_dict": state}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Trap(sprung)))
+    pickle.loads((tmp_path / "raw.pt").read_bytes())  # noqa: S301  # the trap works
+    assert sprung.exists()
+    sprung.unlink()
+
+    for name in ("zip.pth", "old.ckpt", "raw.pt"):
+        with pytest.raises(FileError, match="nothing in it was run") as caught:
+            storage.load_weights(Net(), tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert name == "raw.pt" or "holds more than weights ('posix.system')" in str(caught.value)
+    assert not sprung.exists()
+
+
+def test_a_whole_pickled_model_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    torch.save(Net(), tmp_path / "model.pth")
+
+    with pytest.raises(FileError, match=r"saved_nets.Net.*torch.save\(model.state_dict\(\)"):
+        storage.load_weights(Net(), tmp_path / "model.pth")
+
+
+def loop() -> dict[str, Any]:
+    circle: dict[str, Any] = {}
+    circle["model"] = circle
+    return circle
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (3, "holds a int, no weights"),
+        ({}, "holds an empty dict, no weights"),
+        ({"epoch": 3, "best": 0.5}, "2 of 2 entries are no named tensors ('epoch', 'best')"),
+        ({"state_dict": {"a": 1}}, "1 of 1 entries are no named tensors ('a')"),
+        ({1: torch.zeros(2)}, "1 of 1 entries are no named tensors (1)"),
+        ([torch.zeros(2)], "holds a list, no weights"),
+        (loop(), "1 of 1 entries are no named tensors ('model')"),
+    ],
+)
+def test_pickles_without_named_weights_are_refused(tmp_path: Path, content: Any, complaint: str) -> None:
+    torch.save(content, tmp_path / "content.pth")
+    with pytest.raises(FileError) as caught:
+        storage.load_weights(Net(), tmp_path / "content.pth")
+    assert complaint in str(caught.value)
+
+
+def test_what_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.pth").mkdir()
+    (tmp_path / "weights.npz").write_bytes(b"x")
+    complaints = {
+        "none.pth": "there is no such file; check the path",
+        "none.safetensors": "there is no such file; check the path",
+        "folder.pth": "this is a folder",
+        "weights.npz": r"\.npz is not a known kind of weights; known: \.safetensors, \.pt,",
+        "none": "no ending is not a known kind",
+    }
+    for name, complaint in complaints.items():
+        with pytest.raises(FileError, match=complaint):
+            storage.load_weights(Net(), tmp_path / name)
+
+
+def test_a_zip_bomb_of_a_header_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("bomb/data.pkl", b"\x80\x02cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.")
+    with pytest.raises(FileError):
+        storage.load_weights(Net(), path)
