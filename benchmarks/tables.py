@@ -1,4 +1,4 @@
-"""Dense networks on tables: every method under every compensation, before and after recovery, with controls and a peer."""
+"""Dense networks on tables: every method and compensation, before and after recovery, with controls and a peer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -72,9 +72,8 @@ def problem(rows: int = 200, inputs: int = 6, targets: int = 3) -> tuple[np.ndar
 
 
 def gram_of(x: np.ndarray, y: np.ndarray, parts: int = 4) -> Gram:
-    grams = [
-        Gram.of(torch.tensor(a), torch.tensor(b)) for a, b in zip(np.array_split(x, parts), np.array_split(y, parts))
-    ]
+    pairs = zip(np.array_split(x, parts), np.array_split(y, parts), strict=True)
+    grams = [Gram.of(torch.tensor(a), torch.tensor(b)) for a, b in pairs]
     total = grams[0]
     for gram in grams[1:]:
         total = total.merge(gram)

@@ -202,7 +202,9 @@ def test_extra_state_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_does_not_fit_the_builder_is_refused(saved: Path) -> None:
-    with pytest.raises(FileError, match=r"its plan or shapes do not fit the model: first.bias: .*is this the right builder"):
+    with pytest.raises(
+        FileError, match=r"its plan or shapes do not fit the model: first.bias: .*is this the right builder"
+    ):
         storage.load(saved, build=lambda: nn.Sequential(OrderedDict(first=nn.Linear(4, 6, bias=False))))
     with pytest.raises(FileError, match=r"the plan expects 6 entries on axis 0, the model has 4"):
         storage.load(saved, build=small)

@@ -3,16 +3,15 @@
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines
-
-if TYPE_CHECKING:
-    from secateur.plan import Plan
+from secateur.errors import FileError, PlanError, UnknownNameError
+from secateur.plan import Plan, from_json
 
 _option = partial(typer.Option, rich_help_panel="Cut")
 
@@ -43,14 +42,13 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     labels, each layer's kept only where it helps on rows that it was not fitted to.
 
     Example:
-      secateur apply --model "zoo:mlp?hidden=64,64" --weights trained.safetensors \
-        --data sklearn:digits --plan plan.json --out small.safetensors
+      secateur apply --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --weights trained.safetensors --plan plan.json --out small.safetensors
     """
     from secateur.cli.comparing import proven, refused
     from secateur.cli.opening import opened
     from secateur.cli.places import check_writable
     from secateur.compensation import HOWS, repair
-    from secateur.errors import UnknownNameError
     from secateur.surgery import certified
 
     if cutting.compensate not in HOWS:
@@ -80,10 +78,8 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     )
 
 
-def _read(path: Path) -> "Plan":
-    from secateur.errors import FileError, PlanError
+def _read(path: Path) -> Plan:
     from secateur.files import reading
-    from secateur.plan import from_json
 
     with reading(path) as source:
         try:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from secateur.cli.compress import DROP, MOST, MOST_ROUNDS
 from secateur.cli.grouping import INTERRUPTED
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
@@ -33,12 +32,12 @@ def demo(where: Where, screen: Screen) -> None:
     Example:
       secateur demo --out secateur-demo
     """
-    from secateur.budget import Share
+    from secateur.cli.recipes import as_much_as_holds
     from secateur.cli.running import Job, run
     from secateur.cli.summary import summary
-    from secateur.recipe import Recipe, Stage
+    from secateur.recipe import Stage
 
-    recipe = Recipe((Stage(budget=Share(MOST), rounds=MOST_ROUNDS),), max_drop=DROP)
+    recipe = as_much_as_holds(Stage())
     shown: dict[str, Any] = {}
     for name, address in SHOWN:
         screen.say(f"{name}: {MODEL}")
@@ -46,6 +45,8 @@ def demo(where: Where, screen: Screen) -> None:
         shown[name] = finished.data
         screen.print(*summary(finished))
         if finished.interrupted:
-            screen.say("interrupted: what was finished is kept and written.")
-            raise typer.Exit(INTERRUPTED)
+            break
     screen.show(shown)
+    if finished.interrupted:
+        screen.say("interrupted: what was finished is kept and written.")
+        raise typer.Exit(INTERRUPTED)

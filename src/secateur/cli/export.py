@@ -27,7 +27,8 @@ def export(given: Given, exporting: Exporting, screen: Screen) -> None:
     refused where it differs by more than 1e-4 of the largest output. ONNX needs the extra `secateur\[onnx]`.
 
     Example:
-      secateur export --weights small.safetensors --data sklearn:digits --out small.onnx
+      secateur export --weights small.safetensors --data sklearn:digits \
+        --out small.onnx
     """
     from secateur.cli.opening import opened
     from secateur.cli.places import check_writable

@@ -26,8 +26,8 @@ def measure(given: Given, measuring: Measuring, screen: Screen) -> None:
     Latency is the median over repeated calls, ± half the interquartile range. Look at the test data once, at the end.
 
     Example:
-      secateur measure --model "zoo:mlp?hidden=64,64" --weights small.safetensors \
-        --data sklearn:digits --split test
+      secateur measure --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --weights small.safetensors --split test
     """
     from secateur import measurement
     from secateur.cli.comparing import measured

@@ -9,9 +9,14 @@ import typer
 
 TRAINED = 20  # epochs, for a model that comes without weights
 
+RECOVERED = 3  # epochs, after each round
+DROP = 1.0  # points, where neither a budget nor a drop is given
+MOST, MOST_ROUNDS = 0.95, 8  # what is tried then
+
 _given = partial(typer.Option, rich_help_panel="Model and data")
 _method = partial(typer.Option, rich_help_panel="Method")
 _amount = partial(typer.Option, rich_help_panel="How much goes (one of these)")
+_loop = partial(typer.Option, rich_help_panel="How it goes")
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,45 @@ class Amount:
     macs: Annotated[
         str | None, _amount(metavar="AMOUNT", help="Multiply-adds per row that may be LEFT: 30%, or 20k, 2M.")
     ] = None
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The stage's other settings."""
+
+    rounds: Annotated[
+        int | None,
+        _loop(help="Remove in so many rounds, each followed by recovery.", show_default="1; 8 without a budget"),
+    ] = None
+    max_drop: Annotated[
+        float | None,
+        _loop(
+            metavar="POINTS",
+            help="Keep the last round that loses no more validation quality than this (accuracy in %, 100 · R²).",
+            show_default="any; 1 without a budget",
+        ),
+    ] = None
+    compensate: Annotated[
+        str | None,
+        _loop(
+            metavar="HOW", help="none, mean, least_squares or reconstruct, before training.", show_default="reconstruct"
+        ),
+    ] = None
+    recover: Annotated[
+        int | None,
+        _loop(metavar="EPOCHS", help="Training after each round, the original as teacher.", show_default="3"),
+    ] = None
+    recipe: Annotated[
+        Path | None, _loop(metavar="FILE.toml", help="Stages, methods and budgets from a file instead.")
+    ] = None
+    protect: Annotated[
+        list[str], _loop(metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated.")
+    ] = field(default_factory=list)
+    one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
+    train: Annotated[
+        int | None,
+        _loop(metavar="EPOCHS", help="Train the original first.", show_default="20 for zoo models without --weights"),
+    ] = None
+    from_scratch: Annotated[
+        bool, _loop("--from-scratch", help="Also train the final shape from random weights, as a control.")
+    ] = False

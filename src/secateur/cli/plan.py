@@ -33,8 +33,8 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
     unit, and every site keeps one. The plan says of every unit why it goes: its score, its rank, and the threshold.
 
     Example:
-      secateur score --model "zoo:mlp?hidden=64,64" --weights trained.safetensors \
-        --data sklearn:digits --out scores.json
+      secateur score --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --weights trained.safetensors --out scores.json
       secateur plan scores.json --remove 40% --out plan.json
     """
     from secateur.budget import cost, select

@@ -1,7 +1,7 @@
 """From options to a method, a budget and a recipe."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from fnmatch import fnmatch
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -9,9 +9,10 @@ import typer
 
 from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
-from secateur.cli.options import Amount, Choice
+from secateur.cli.options import DROP, MOST, MOST_ROUNDS, RECOVERED, TRAINED, Amount, Choice, Given, Loop
 from secateur.errors import SettingsError, UnknownNameError
-from secateur.recipe import budget_of
+from secateur.recipe import Recipe, Stage, budget_of, read
+from secateur.recovery import Recovery
 from secateur.scores import Method
 
 DEFAULT_METHOD = "dense"
@@ -22,6 +23,31 @@ _READERS: Mapping[Any, tuple[Callable[[str], Any], str]] = {
     bool: (_SWITCHES.__getitem__, "true or false"),
 }
 _NAMES = {"share": "--remove", "count": "--count", "below": "--below", "params": "--params", "macs": "--macs"}
+
+
+def recipe_of(given: Given, choice: Choice, amount: Amount, loop: Loop) -> Recipe:
+    """The recipe in a file, or of the options; without a budget, as much goes as holds.
+
+    Raises:
+        CompressionError: a setting is unknown or out of range.
+    """
+    if loop.recipe is not None:
+        _check_alone(choice, amount, loop)
+        recipe = read(loop.recipe)
+    elif (budget := budget_from(amount)) is not None:
+        recipe = Recipe((replace(_stage(given, choice, loop), budget=budget),))
+    else:
+        recipe = as_much_as_holds(_stage(given, choice, loop), loop.rounds)
+    if loop.max_drop is not None:
+        recipe = replace(recipe, max_drop=loop.max_drop)
+    if loop.from_scratch:
+        recipe = replace(recipe, from_scratch=Recovery(epochs=loop.train or TRAINED, seed=given.seed))
+    return recipe
+
+
+def as_much_as_holds(stage: Stage, rounds: int | None = None) -> Recipe:
+    """Round after round, as long as the validation quality holds."""
+    return Recipe((replace(stage, budget=Share(MOST), rounds=rounds or MOST_ROUNDS),), max_drop=DROP)
 
 
 def method_of(choice: Choice) -> Method:
@@ -64,15 +90,19 @@ def in_words(budget: Budget) -> str:
     """What a budget asks for."""
     match budget:
         case Share(ratio, of):
-            return f"{ratio:.3g} of the units of " + ("every site" if of == "site" else "the model")
+            return f"{_share(ratio)} of the units of " + ("every site" if of == "site" else "the model")
         case Count(units):
-            return f"{units} units of every site" if isinstance(units, int) else f"{sum(units.values())} units"
+            return f"{units:,} units of every site" if isinstance(units, int) else f"{sum(units.values()):,} units"
         case Below(threshold, relative):
             return f"units with scores up to {threshold:g}" + (" of the site's largest" if relative else "")
         case Params(limit):
-            return f"parameters down to {limit}"
+            return f"units until {_share(limit)} of the parameters are left"
         case Macs(limit):
-            return f"multiply-adds down to {limit}"
+            return f"units until {_share(limit)} of the multiply-adds are left"
+
+
+def _share(amount: float | int) -> str:
+    return f"{amount:,}" if isinstance(amount, int) else f"{100 * amount:.4g}%"
 
 
 def matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -105,3 +135,25 @@ def _value(text: str, hint: Any, place: str) -> Any:
         return read(text)
     except (ValueError, KeyError) as error:
         raise SettingsError(f"{place}={text!r}: it must be {wanted}.") from error
+
+
+def _check_alone(choice: Choice, amount: Amount, loop: Loop) -> None:
+    """Refuse what the recipe's stages say themselves."""
+    whole = asdict(choice) | asdict(amount) | asdict(loop)
+    beside = ("recipe", "max_drop", "train", "from_scratch")
+    written = [name for name, value in whole.items() if value is not None and value is not False and value != []]
+    given = [f"--{name.replace('_', '-')}" for name in written if name not in beside]
+    if given:
+        raise typer.BadParameter(f"--recipe says this itself; leave out {' and '.join(given)}.")
+
+
+def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
+    epochs = RECOVERED if loop.recover is None else loop.recover
+    return Stage(
+        method=method_of(choice),
+        rounds=1 if loop.rounds is None else loop.rounds,
+        compensate=loop.compensate or "reconstruct",  # type: ignore[arg-type]
+        recovery=Recovery(epochs=epochs, seed=given.seed),
+        protect=tuple(loop.protect),
+        one_by_one=loop.one_by_one,
+    )

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,9 +11,7 @@ from secateur.cli.grouping import INTERRUPTED
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines, table
-
-if TYPE_CHECKING:
-    from secateur.recovery.training import Recovered
+from secateur.result import Epoch
 
 _option = partial(typer.Option, rich_help_panel="Training")
 
@@ -46,11 +44,12 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     Example:
       secateur recover --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
         --epochs 20 --out trained.safetensors
-      secateur recover --model "zoo:mlp?hidden=64,64" --weights small.safetensors \
-        --teacher trained.safetensors --data sklearn:digits --out recovered.safetensors
+      secateur recover --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --weights small.safetensors --teacher trained.safetensors
     """
     from secateur.cli.opening import network, opened
     from secateur.cli.places import check_writable
+    from secateur.measurement import size_bytes
     from secateur.recovery import Recovery, train
 
     settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher")}
@@ -58,6 +57,7 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     check_writable(training.out)
     with screen.progress("reading") as bars:
         student, data = opened(given)
+        check_writable(training.out, size_bytes(student.model))
         if training.teacher is not None:
             recovery = Recovery(**settings, seed=given.seed, teacher=network(given, data, training.teacher).model)
         bars.doing(f"{training.epochs} epochs")
@@ -68,7 +68,9 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     epochs = [asdict(epoch) for epoch in done.epochs]
     about = {"epochs": epochs, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "out": str(training.out)}
     screen.show(
-        about, _table(done, data.task.metric), lines(f"written: {training.out}, as after epoch {done.best_epoch}", ())
+        about,
+        _table(done.epochs, done.best_epoch, data.task.metric),
+        lines(f"written: {training.out}, as after epoch {done.best_epoch}", ()),
     )
     if done.interrupted:
         screen.say(
@@ -77,17 +79,17 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def _table(done: "Recovered", metric: str) -> Any:
+def _table(epochs: tuple[Epoch, ...], best: int, metric: str) -> Any:
     from secateur.report import figures
 
     rows = (
         (
-            f"{epoch.epoch}{' *' if epoch.epoch == done.best_epoch else '  '}",
+            f"{epoch.epoch}{' *' if epoch.epoch == best else '  '}",
             figures.score(epoch.loss),
             "" if epoch.quality is None else f"{epoch.quality:.2f}",
             figures.score(epoch.learning_rate),
         )
-        for epoch in done.epochs
+        for epoch in epochs
     )
     columns = ("Epoch", "Loss", f"Validation {metric}", "Learning rate")
     return table("Epochs (* is kept)", columns, rows, numeric=range(4))

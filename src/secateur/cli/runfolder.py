@@ -11,6 +11,7 @@ RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.sa
 ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
 _NAMES = (RECIPE, ORIGINAL, MODEL, PLAN, ONNX, RESULT, REPORT)
 _ROUNDS = "round-{}.safetensors"
+_PAGES_BYTES = 2_000_000  # report, result and plan
 _NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written
 
 
@@ -32,7 +33,7 @@ class RunFolder:
         Raises:
             FileError: there is too little space, or no permission to write.
         """
-        check_writable(self.path / MODEL, _NETWORKS * size_bytes)
+        check_writable(self.path / MODEL, _NETWORKS * size_bytes + _PAGES_BYTES)
 
     def begin(self, recipe: str) -> None:
         """Write the recipe, in the place of an earlier run; does nothing when done before.
@@ -73,7 +74,7 @@ def run_folder(path: Path, *, force: bool) -> Iterator[RunFolder]:
         raise FileError(f"{path}: cannot be made: {error.strerror}; give another folder.") from error
     try:
         folder = RunFolder(path)
-        folder.check_space(0)
+        check_writable(path / MODEL)
         yield folder
     finally:
         if is_new:

@@ -87,7 +87,7 @@ def _intent(recipe: Recipe) -> str:
     stages = (
         f"{in_words(stage.budget)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages
     )
-    done = "to remove: " + ", then ".join(stages)
+    done = "removing " + ", then ".join(stages)
     if recipe.max_drop is None:
         return done
     return f"{done}, as long as validation quality falls by at most {recipe.max_drop:g} of 100 points"

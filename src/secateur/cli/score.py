@@ -28,8 +28,8 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     others. The file holds the sites as well, so that `secateur plan` needs neither the model nor the data.
 
     Example:
-      secateur score --model "zoo:mlp?hidden=64,64" --weights trained.safetensors \
-        --data sklearn:digits --method dense --out scores.json
+      secateur score --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --weights trained.safetensors --method dense --out scores.json
     """
     from secateur.cli import scorefile
     from secateur.cli.opening import opened

@@ -16,7 +16,7 @@ def sites(given: Given, screen: Screen) -> None:
     one unit, or none where a path around it remains. Weights do not matter here, so --weights may be left out.
 
     Example:
-      secateur sites --model "zoo:mlp?hidden=256,256&skip=1" --data sklearn:digits
+      secateur sites --model "zoo:mlp?hidden=64,64&skip=1" --data sklearn:digits
     """
     from secateur.budget import cost
     from secateur.cli.opening import opened
