@@ -14,7 +14,7 @@ export NO_MKDOCS_2_WARNING := 1
 .PHONY: help demo test check format docs results bench chromium
 
 help:
-	@echo "make demo      install what is needed and compress two small networks (runs/demo)"
+	@echo "make demo      install what is needed and compress two small networks (secateur-demo/)"
 	@echo "make test      install what tests need and run all checks"
 	@echo "make check     all checks, in the environment that make test made"
 	@echo "make format    put the code in order"

@@ -21,7 +21,7 @@ from secateur.surgery import certified
 
 
 @dataclass(frozen=True)
-class _Base:
+class Base:
     """A trained over-sized network on one table, everything known of its units, and the job.
 
     `done` keeps what was measured: methods that choose the same units are not run twice.
@@ -54,10 +54,10 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """All that is measured on one table with one seed."""
-    base = _trained(job)
-    untouched = _quality(base.model, base.data)
+    base = trained(job)
+    untouched = quality(base.model, base.data)
     held, searched = _search(base, untouched)
-    small, plan = _cut(base, job["searched_with"][0], held)
+    small, plan = cut(base, job["searched_with"][0], held)
     peer = torch_pruned(base.model, base.data, held)
     return {
         "table": job["table"]["name"],
@@ -65,22 +65,22 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "kind": base.data.kind,
         "rows": dict(base.data.rows),
         "features": base.data.features,
-        "untouched": untouched | {"parameters": _parameters(base.model)},
-        "trained_on": _quality(train(base.model, base.data.task, base.recovery).model, base.data),
+        "untouched": untouched | {"parameters": parameters(base.model)},
+        "trained_on": quality(train(base.model, base.data.task, base.recovery).model, base.data),
         "boosted_trees": boosted_trees(base.data, job["seed"]),
         "share": held,
         "searched": searched,
-        "rpr": 100 * _parameters(small) / _parameters(base.model),
+        "rpr": 100 * parameters(small) / parameters(base.model),
         "certificate": plan.certificate.relative_difference if plan.certificate else None,
-        "untrained": [_compensated(base, m, c, s)[1] for s in job["shares"] for m, c in _pairs(job)],
-        "recovered": [_recovered(base, method, how, held) for method, how in _pairs(job)],
-        "from_scratch": _quality(
-            train(reinitialised(small, job["seed"]), base.data.task, _training(job)).model, base.data
+        "untrained": [compensated(base, m, c, s)[1] for s in job["shares"] for m, c in _pairs(job)],
+        "recovered": [recovered(base, method, how, held) for method, how in _pairs(job)],
+        "from_scratch": quality(
+            train(reinitialised(small, job["seed"]), base.data.task, training(job)).model, base.data
         ),
         "torch_pruning": {
-            "cut": _quality(peer, base.data),
-            "recovered": _quality(train(peer, base.data.task, base.recovery).model, base.data),
-            "rpr": 100 * _parameters(peer) / _parameters(base.model),
+            "cut": quality(peer, base.data),
+            "recovered": quality(train(peer, base.data.task, base.recovery).model, base.data),
+            "rpr": 100 * parameters(peer) / parameters(base.model),
         },
     }
 
@@ -89,7 +89,7 @@ def _size(sizes: list[dict[str, Any]], rows: int) -> dict[str, Any]:
     return next(size for size in sizes if rows <= size["rows"])
 
 
-def _trained(job: dict[str, Any]) -> _Base:
+def trained(job: dict[str, Any]) -> Base:
     table, seed, folder = job["table"], job["seed"], Path(job["folder"])
     options = table["options"].replace("test=", f"test={folder}/") if "test=" in table["options"] else table["options"]
     loaded = data.load(f"csv:{folder / table['file']}?{options}", seed=seed, batch_size=job["size"]["batch_size"])
@@ -97,9 +97,9 @@ def _trained(job: dict[str, Any]) -> _Base:
         torch.manual_seed(seed)
         hidden = tuple(job["network"]["hidden"])
         model = zoo.build("mlp", features=loaded.features, outputs=loaded.outputs, hidden=hidden)
-    model = train(model, loaded.task, _training(job)).model
+    model = train(model, loaded.task, training(job)).model
     sites = sc.find_sites(model, loaded.task)
-    return _Base(loaded, model, sites, _scores(model, sites, loaded, job), job)
+    return Base(loaded, model, sites, _scores(model, sites, loaded, job), job)
 
 
 def _scores(model: nn.Module, sites: sc.Sites, loaded: data.Data, job: dict[str, Any]) -> dict[str, Scores]:
@@ -110,16 +110,16 @@ def _scores(model: nn.Module, sites: sc.Sites, loaded: data.Data, job: dict[str,
     return scores
 
 
-def _training(job: dict[str, Any]) -> sc.Recovery:
+def training(job: dict[str, Any]) -> sc.Recovery:
     return sc.Recovery(epochs=job["size"]["training"], seed=job["seed"], **job["training"])
 
 
-def _search(base: _Base, untouched: dict[str, float]) -> tuple[float, list[dict[str, float]]]:
+def _search(base: Base, untouched: dict[str, float]) -> tuple[float, list[dict[str, float]]]:
     """The largest share whose recovered network holds the validation quality, and what every share gave."""
     method, how = base.job["searched_with"]
     found = []
     for share in base.job["shares"]:
-        quality = _recovered(base, method, how, share)["recovered"]["validation"]
+        quality = recovered(base, method, how, share)["recovered"]["validation"]
         found.append({"share": share, "validation": quality})
     least = untouched["validation"] - base.job["allowed_drop"]
     held = [cell["share"] for cell in found if cell["validation"] >= least]
@@ -130,40 +130,40 @@ def _pairs(job: dict[str, Any]) -> list[tuple[str, str]]:
     return [(method, how) for method in job["methods"] for how in job["compensations"]]
 
 
-def _cut(base: _Base, method: str, share: float) -> tuple[nn.Module, Plan]:
+def cut(base: Base, method: str, share: float) -> tuple[nn.Module, Plan]:
     plan = sc.select(base.scores[method], base.sites, sc.Share(share))
     return certified(base.model, plan, base.data.task)
 
 
-def _compensated(base: _Base, method: str, how: str, share: float) -> tuple[nn.Module, dict[str, Any]]:
-    small, plan = _cut(base, method, share)
-    key = (_units(plan), how)
+def compensated(base: Base, method: str, how: str, share: float) -> tuple[nn.Module, dict[str, Any]]:
+    small, plan = cut(base, method, share)
+    key = (units(plan), how)
     if key not in base.done:
         repaired = repair(small, base.model, plan, base.data.task, how=how)
         refused = [fold.reason for fold in repaired.folds if fold.used != how]
-        quality = _quality(repaired.model, base.data)
-        base.done[key] = {"model": repaired.model, "compensated": quality, "refused": refused}
+        after = quality(repaired.model, base.data)
+        base.done[key] = {"model": repaired.model, "compensated": after, "refused": refused}
     cell = {name: value for name, value in base.done[key].items() if name != "model"}
     return base.done[key]["model"], {"method": method, "compensation": how, "share": share} | cell
 
 
-def _recovered(base: _Base, method: str, how: str, share: float) -> dict[str, Any]:
-    model, cell = _compensated(base, method, how, share)
-    key = (_units(_cut(base, method, share)[1]), how, "recovered")
+def recovered(base: Base, method: str, how: str, share: float) -> dict[str, Any]:
+    model, cell = compensated(base, method, how, share)
+    key = (units(cut(base, method, share)[1]), how, "recovered")
     if key not in base.done:
-        base.done[key] = _quality(train(model, base.data.task, base.recovery).model, base.data)
+        base.done[key] = quality(train(model, base.data.task, base.recovery).model, base.data)
     return cell | {"recovered": base.done[key]}
 
 
-def _units(plan: Plan) -> Any:
+def units(plan: Plan) -> Any:
     return tuple(sorted((site, tuple(sorted(units))) for site, units in plan.removed.items()))
 
 
-def _quality(model: nn.Module, loaded: data.Data) -> dict[str, float]:
+def quality(model: nn.Module, loaded: data.Data) -> dict[str, float]:
     task = loaded.task
     with evaluating(model) as predict:
         return {split: task.evaluate(split, predict)[task.metric] for split in ("validation", "test")}
 
 
-def _parameters(model: nn.Module) -> int:
+def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())

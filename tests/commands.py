@@ -10,7 +10,7 @@ from secateur.cli.app import app
 
 MODEL = ("--model", "mine.py:build")
 DATA = ("--data", "mine.py:task")
-MINE = '''
+MINE = """
 import torch
 from torch import nn
 from secateur import Task
@@ -67,7 +67,7 @@ def rigid():
 
 def no_model():
     return 3
-'''
+"""
 
 
 def run(*arguments: object) -> Any:

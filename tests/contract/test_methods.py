@@ -1,236 +1,223 @@
-"""What every method promises; methods are found by their files."""
+"""What every method promises; methods are found by their files, and so are their oracles."""
 
 import copy
-from importlib import import_module
+import importlib
+from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from footprint import untouched
 from secateur import methods
-from secateur.errors import DataError, SettingsError, UnknownNameError
+from secateur.errors import CompressionError, DataError, SettingsError, UnknownNameError
 from secateur.scores import Method, Scores
 from secateur.sites import Sites
 from secateur.task import Task
 from secateur.tracing import find_sites
 
-NAMES = methods.names()
-ROWS, FEATURES, WIDTH = 64, 5, 7
-Batches = list[tuple[Tensor, Tensor]]
+ROWS = 60
+RANDOM = {"chance"}
+WITHOUT_DATA = {"chance", "magnitude"}
+
+every_method = pytest.mark.parametrize("name", methods.names())
 
 
 class Net(nn.Module):
-    """Two hidden layers, the first with a dead unit: nothing comes in, nothing goes out."""
+    """Two hidden layers with norms, a skip around the second, a dead unit in each: 1 and 4."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.one = nn.Linear(FEATURES, WIDTH)
-        self.two = nn.Linear(WIDTH, WIDTH)
-        self.head = nn.Linear(WIDTH, 3)
+        self.first, self.norm = nn.Linear(5, 7), nn.BatchNorm1d(7)
+        self.inner, self.scale = nn.Linear(7, 6), nn.LayerNorm(6)
+        self.outer, self.last = nn.Linear(6, 7), nn.Linear(7, 3)
+        with torch.random.fork_rng():
+            torch.manual_seed(11)
+            for parameter in self.parameters():
+                parameter.data.normal_(0.0, 0.6)
         with torch.no_grad():
-            self.one.weight[2], self.one.bias[2], self.two.weight[:, 2] = 0.0, 0.0, 0.0
+            self.first.weight[1] = 0.0
+            self.norm.running_var[1] = 1.0
+            self.outer.weight[1] = 0.0
+            self.inner.weight[:, 1] = 0.0
+            self.last.weight[:, 1] = 0.0
+            self.inner.weight[4] = 0.0
+            self.outer.weight[:, 4] = 0.0
+            self.scale.weight[4] = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.tanh(self.two(torch.tanh(self.one(x)))))
+        x = self.norm(self.first(x)).relu()
+        return self.last(x + self.outer(self.scale(self.inner(x)).tanh()))
 
 
-class Renamed(nn.Module):
-    """The same network under other names."""
-
-    def __init__(self, net: Net) -> None:
-        super().__init__()
-        self.first, self.second, self.last = net.one, net.two, net.head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.tanh(self.second(torch.tanh(self.first(x)))))
+DEAD = {"first": 1, "inner": 4}
 
 
-@pytest.fixture
-def net() -> Net:
-    return Net()
-
-
-@pytest.fixture
-def inputs() -> Tensor:
-    return torch.randn(ROWS, FEATURES)
-
-
-def task_of(inputs: Tensor, size: int = ROWS) -> Task:
-    batches = [(part, torch.zeros(len(part), dtype=torch.long)) for part in inputs.split(size)]
-    return Task.classification(train=batches)
-
-
-def scored(model: nn.Module, inputs: Tensor, name: str, size: int = ROWS) -> Scores:
-    task = task_of(inputs, size)
-    return methods.score(model, find_sites(model, task), task, name)
-
-
-def assert_same(found: Scores, wanted: Scores, tolerance: float = 0.0) -> None:
-    assert found.values.keys() == wanted.values.keys()
-    for site, values in wanted.values.items():
-        torch.testing.assert_close(found.values[site], values, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_scores_are_one_finite_float64_for_every_unit(name: str, net: Net, inputs: Tensor) -> None:
-    task = task_of(inputs)
-    sites = find_sites(net, task)
-    found = methods.score(net, sites, task, name)
-    assert found.method == name
-    assert set(found.values) == set(sites.names)
-    for site in sites:
-        assert found.values[site.name].shape == (site.units,)
-        assert found.values[site.name].dtype == torch.float64
-        assert bool(torch.isfinite(found.values[site.name]).all())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_method_is_a_method_with_its_file_for_a_name(name: str) -> None:
-    method = methods.get(name)
-    assert isinstance(method, Method)
-    assert method.name == name
-    assert method.granularity in ("unit", "layer", "weight")
-    assert (type(method).__doc__ or "").strip()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_scoring_leaves_the_model_as_found(name: str, net: Net, inputs: Tensor) -> None:
-    net.train()
-    net.two.eval()
-    before = copy.deepcopy(net.state_dict())
-    random_state = torch.get_rng_state()
-    scored(net, inputs, name)
-    assert (net.training, net.one.training, net.two.training) == (True, True, False)
-    assert torch.equal(torch.get_rng_state(), random_state)
-    for key, tensor in net.state_dict().items():
-        assert torch.equal(tensor, before[key])
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
-    assert not net._forward_hooks and not net.one._forward_hooks
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [1, 7, 63])
-def test_how_the_data_is_batched_does_not_matter(name: str, size: int, net: Net, inputs: Tensor) -> None:
-    assert_same(scored(net.double(), inputs.double(), name, size), scored(net, inputs.double(), name), 1e-12)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_scoring_twice_gives_the_same_bits(name: str, net: Net, inputs: Tensor) -> None:
-    assert_same(scored(net, inputs, name), scored(net, inputs, name))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_renamed_units_get_renamed_scores(name: str, net: Net, inputs: Tensor) -> None:
-    wanted = scored(net, inputs, name).values
-    found = scored(Renamed(net), inputs, name).values
-    assert torch.equal(found["first"], wanted["one"])
-    assert torch.equal(found["second"], wanted["two"])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_float32_agrees_with_float64(name: str, net: Net, inputs: Tensor) -> None:
-    single = scored(net, inputs, name)
-    assert_same(single, scored(copy.deepcopy(net).double(), inputs.double(), name), 1e-5)
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"chance"}))
-def test_a_dead_unit_scores_lowest(name: str, net: Net, inputs: Tensor) -> None:
-    values = scored(net, inputs, name).values["one"]
-    assert int(values.argmin()) == 2
-    assert float(values[2]) < float(values[torch.arange(WIDTH) != 2].min())
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"chance", "magnitude"}))
-def test_one_row_of_data_is_an_error(name: str, net: Net) -> None:
-    task = task_of(torch.randn(1, FEATURES))
-    sites = find_sites(net, torch.randn(4, FEATURES))
-    with pytest.raises(DataError, match="1 row"):
-        methods.score(net, sites, task, name)
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"chance"}))
-def test_scores_agree_with_the_literal_equations(name: str, net: Net, inputs: Tensor) -> None:
-    oracle = import_module(f"oracles.{name}")
-    with torch.no_grad():
-        one = torch.tanh(net.one(inputs))
-        outputs = {"one": one, "two": torch.tanh(net.two(one))}
-    weights = {"one": (net.one, net.two), "two": (net.two, net.head)}
-    for site, values in scored(net, inputs, name).values.items():
-        makes, reads = (layer.weight.detach().double().numpy() for layer in weights[site])
-        wanted = oracle.scores(outputs[site].double().numpy(), makes, reads.T)
-        np.testing.assert_allclose(values.numpy(), wanted, rtol=1e-6, atol=1e-12)
-
-
-def test_several_methods_at_once_score_as_each_alone(net: Net, inputs: Tensor) -> None:
-    task = task_of(inputs, 16)
-    sites = find_sites(net, task)
-    chosen = [methods.get(name) for name in NAMES]
-    together = methods.score_all(net, sites, task, chosen)
-    assert list(together) == list(NAMES)
-    for method in chosen:
-        assert_same(together[method.name], method.score(net, sites, task))
-
-
-def test_several_methods_share_one_pass_over_the_data(net: Net, inputs: Tensor) -> None:
-    passes = []
-
-    class Counted(list):  # type: ignore[type-arg]
-        def __iter__(self) -> object:
-            passes.append(1)
-            return super().__iter__()
-
-    batches = Counted([(inputs, torch.zeros(ROWS, dtype=torch.long))])
-    task = Task.classification(train=batches)
-    sites: Sites = find_sites(net, inputs)
-    chosen = [methods.get(name) for name in NAMES]
-    methods.score(net, sites, task, "dense")
-    alone = len(passes)
-    passes.clear()
-    methods.score_all(net, sites, task, chosen)
-    assert len(passes) == alone
-
-
-def test_weighted_variability_is_the_squared_error_of_silencing_by_the_mean(net: Net, inputs: Tensor) -> None:
-    task = task_of(inputs)
-    sites = find_sites(net, task)
-    found = methods.score(net, sites, task, methods.get("dense", measure="weighted")).values["one"]
-    with torch.no_grad():
-        hidden = torch.tanh(net.one(inputs))
-        plain = net.two(hidden)
-        for unit in range(WIDTH):
-            silenced = hidden.clone()
-            silenced[:, unit] = hidden[:, unit].mean()
-            error = (net.two(silenced) - plain).square().sum(1).mean()
-            torch.testing.assert_close(found[unit].float(), error, rtol=1e-4, atol=1e-7)
-
-
-def test_std_is_the_root_of_the_variance(net: Net, inputs: Tensor) -> None:
-    task = task_of(inputs)
-    sites = find_sites(net, task)
-    std = methods.score(net, sites, task, methods.get("dense", measure="std")).values["two"]
-    torch.testing.assert_close(std.square(), methods.score(net, sites, task, "dense").values["two"])
-
-
-def test_the_sum_of_absolute_weights_is_a_setting_of_magnitude(net: Net, inputs: Tensor) -> None:
-    task = task_of(inputs)
-    found = methods.score(net, find_sites(net, task), task, methods.get("magnitude", p=1)).values["two"]
-    torch.testing.assert_close(found.float(), net.two.weight.detach().abs().sum(1))
-
-
-def test_chance_is_uniform_and_follows_its_seed(inputs: Tensor) -> None:
-    wide = nn.Sequential(nn.Linear(FEATURES, 4000), nn.ReLU(), nn.Linear(4000, 2))
-    task = task_of(inputs)
-    sites = find_sites(wide, task)
-    first, again, other = (
-        methods.score(wide, sites, task, methods.get("chance", seed=seed)).values["0"] for seed in (1, 1, 2)
+def task_of(dtype: torch.dtype = torch.float32, batch: int = 20, rows: int = ROWS) -> Task:
+    generator = torch.Generator().manual_seed(8)
+    x, y = (
+        torch.randn(ROWS, 5, generator=generator, dtype=torch.float64),
+        torch.randint(3, (ROWS,), generator=generator),
     )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    counts = torch.histc(first.float(), bins=10, min=0, max=1)
-    chi_square = float(((counts - 400) ** 2 / 400).sum())
-    assert chi_square < 27.9  # 9 degrees of freedom, p = 0.001
-    assert float(torch.corrcoef(torch.stack([first, other]))[0, 1].abs()) < 0.06
+    x, y = x[:rows].to(dtype), y[:rows]
+    return Task.classification(calibration=[(x[i : i + batch], y[i : i + batch]) for i in range(0, rows, batch)])
+
+
+def scored(method: Method | str, model: nn.Module | None = None, task: Task | None = None) -> Scores:
+    model, task = model or Net(), task or task_of()
+    return methods.score(model, find_sites(model, task), task, method)
+
+
+def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], **tolerance: float) -> None:
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        torch.testing.assert_close(found[name], wanted[name], **(tolerance or {"rtol": 0.0, "atol": 0.0}))
+
+
+# --- the contract -----------------------------------------------------------------------------------------------------
+
+
+@every_method
+def test_scores_are_one_finite_float64_number_for_each_unit(name: str) -> None:
+    sites = find_sites(Net(), task_of())
+    scores = scored(name)
+    assert scores.method == name
+    assert {site: tuple(values.shape) for site, values in scores.values.items()} == {s.name: (s.units,) for s in sites}
+    assert all(values.dtype == torch.float64 for values in scores.values.values())
+    assert all(bool(torch.isfinite(values).all()) for values in scores.values.values())
+
+
+@every_method
+def test_the_name_is_that_of_the_file_and_settings_that_of_the_fields(name: str) -> None:
+    method = methods.get(name)
+    assert method.name == name
+    assert isinstance(method, Method)
+    assert method == methods.get(name)
+    assert hash(method) == hash(methods.get(name))
+
+
+@every_method
+def test_scoring_leaves_the_model_and_the_data_as_they_were(name: str) -> None:
+    model = Net().train()
+    model.norm.eval()
+    model(torch.randn(4, 5)).sum().backward()
+    task = task_of()
+    before = copy.deepcopy(task.calibration)
+    with untouched(model):
+        scored(name, model, task)
+    for (x, y), (old_x, old_y) in zip(task.calibration, before, strict=True):
+        assert torch.equal(x, old_x)
+        assert torch.equal(y, old_y)
+
+
+@every_method
+@pytest.mark.parametrize("batch", [1, 7, 60])
+def test_how_the_data_is_batched_does_not_matter(name: str, batch: int) -> None:
+    model = Net().double()
+    found = scored(name, model, task_of(torch.float64, batch)).values
+    assert_equal(found, scored(name, model, task_of(torch.float64)).values, rtol=1e-10, atol=1e-13)
+
+
+@every_method
+def test_scoring_twice_gives_the_same_bits(name: str) -> None:
+    first = scored(name).values
+    torch.rand(3)  # the global generator plays no part
+    assert_equal(scored(name).values, first)
+
+
+@every_method
+def test_renamed_modules_get_renamed_scores(name: str) -> None:
+    class Renamed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.ModuleDict(OrderedDict((f"new_{name}", module) for name, module in Net().named_children()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            b = self.body
+            x = b["new_norm"](b["new_first"](x)).relu()
+            return b["new_last"](x + b["new_outer"](b["new_scale"](b["new_inner"](x)).tanh()))
+
+    wanted = {f"body.new_{site}": values for site, values in scored(name).values.items()}
+    assert_equal(scored(name, Renamed()).values, wanted)
+
+
+@every_method
+def test_float32_agrees_with_float64(name: str) -> None:
+    found = scored(name).values
+    assert_equal(found, scored(name, Net().double(), task_of(torch.float64)).values, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in methods.names() if name not in RANDOM])
+def test_a_dead_unit_scores_lowest(name: str) -> None:
+    for site, values in scored(name).values.items():
+        assert int(values.argmin()) == DEAD[site]
+        assert values[DEAD[site]] == 0.0
+
+
+@every_method
+def test_no_data_is_an_error(name: str) -> None:
+    model = Net()
+    sites = find_sites(model, task_of())
+    if name in WITHOUT_DATA:
+        assert methods.score(model, sites, Task.classification(), name).values
+        return
+    for empty in (None, []):
+        with pytest.raises(DataError, match="calibration"):
+            methods.score(model, sites, Task.classification(calibration=empty), name)
+
+
+@every_method
+def test_one_row_is_too_few_for_what_looks_at_data(name: str) -> None:
+    if name in WITHOUT_DATA:
+        assert scored(name, task=task_of(rows=1)).values
+        return
+    with pytest.raises(DataError, match="1 row"):
+        scored(name, task=task_of(rows=1))
+
+
+@every_method
+def test_scoring_together_is_scoring_alone(name: str) -> None:
+    model, task = Net(), task_of()
+    together = methods.score_all(model, find_sites(model, task), task, [methods.get(each) for each in methods.names()])
+    assert list(together) == list(methods.names())
+    assert_equal(together[name].values, scored(name, model, task).values)
+    assert together[name].comparable == scored(name, model, task).comparable
+
+
+@every_method
+def test_an_unknown_setting_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="colour"):
+        methods.get(name, colour="red")
+
+
+# --- the papers' equations --------------------------------------------------------------------------------------------
+
+
+def oracles() -> list[tuple[str, str]]:
+    """Every method with the names of the functions in its oracle that say what it gives under some settings."""
+    settings = {name: importlib.import_module(f"oracles.{name}").SETTINGS for name in methods.names()}
+    return [(name, variant) for name, variants in settings.items() for variant in ("score", *variants)]
+
+
+@pytest.mark.parametrize(("name", "variant"), oracles())
+def test_scores_are_those_of_the_papers_equations(name: str, variant: str) -> None:
+    model = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)).double()
+    task = task_of(torch.float64)
+    x = torch.cat([batch[0] for batch in task.calibration or ()])
+    oracle = importlib.import_module(f"oracles.{name}")
+    arguments = (model[:2](x), model[0].weight, model[2].weight)
+    wanted = getattr(oracle, variant)(*(tensor.detach().numpy() for tensor in arguments))
+    found = scored(methods.get(name, **oracle.SETTINGS.get(variant, {})), model, task).values["0"]
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12)
+
+
+# --- choosing a method ------------------------------------------------------------------------------------------------
+
+
+def test_the_methods_are_the_files() -> None:
+    assert methods.names() == ("activation_std", "chance", "dense", "magnitude")
 
 
 def test_an_unknown_method_suggests_the_nearest() -> None:
@@ -238,13 +225,41 @@ def test_an_unknown_method_suggests_the_nearest() -> None:
         methods.get("magnitud")
 
 
-def test_an_unknown_setting_suggests_the_nearest() -> None:
+def test_a_misspelt_setting_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean measure"):
         methods.get("dense", mesure="std")
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize(("name", "setting"), [("dense", {"measure": "entropy"}), ("magnitude", {"p": 3})])
-def test_an_impossible_setting_is_refused(name: str, setting: dict[str, object]) -> None:
-    with pytest.raises(SettingsError):
-        methods.get(name, **setting)
+@pytest.mark.parametrize(("name", "settings"), [("dense", {"measure": "range"}), ("magnitude", {"p": 3})])
+def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object]) -> None:
+    with pytest.raises(CompressionError, match=name):
+        methods.get(name, **settings)
+
+
+def test_the_mean_squared_harm_of_units_of_all_sites_is_on_one_scale() -> None:
+    assert scored(methods.get("dense", measure="weighted")).comparable
+    assert not scored("dense").comparable
+
+
+def test_a_unit_that_is_only_summed_up_weighs_one() -> None:
+    class Summed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(5, 7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.first(x).relu().sum(1, keepdim=True)
+
+    model, task = Summed(), task_of()
+    weighted = scored(methods.get("dense", measure="weighted"), model, task).values
+    assert_equal(weighted, scored("dense", model, task).values)
+
+
+def test_methods_that_watch_alike_share_one_pass() -> None:
+    model, seen = Net(), []
+    task = task_of()
+    sites: Sites = find_sites(model, task)
+    chosen = [methods.get("dense"), methods.get("activation_std"), methods.get("magnitude")]
+    methods.score_all(model, sites, task, chosen, watch=seen.append)
+    assert [event.done for event in seen] == [1, 2, 3]

@@ -5,12 +5,12 @@ import re
 import shlex
 from pathlib import Path
 
-import commands
 import pytest
 import torch
-from commands import DATA, MINE, MODEL
 from safetensors.torch import load_file
 
+import commands
+from commands import DATA, MINE, MODEL
 from secateur import storage
 from secateur.cli import addresses
 from secateur.cli.app import COMMANDS
@@ -106,9 +106,7 @@ def test_a_second_cut_is_numbered_as_in_the_original(walked: Path, monkeypatch: 
     plan = storage.read_plan("smaller.safetensors")
     assert plan is not None
     assert {len(units) for units in plan.removed.values()} == {7}
-    found = commands.data(
-        "verify", *MODEL, *DATA, "--weights", "trained.safetensors", "--cut", "smaller.safetensors"
-    )
+    found = commands.data("verify", *MODEL, *DATA, "--weights", "trained.safetensors", "--cut", "smaller.safetensors")
     assert found["units_removed"] == 14
 
 
@@ -165,7 +163,8 @@ def test_exporting_says_how_far_the_file_is_from_pytorch(walked: Path, monkeypat
     assert Path("small.pt2").stat().st_size == found["size_bytes"]
 
 
-def test_sites_say_what_can_go_and_what_holds_the_rest(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_sites_say_what_can_go_and_what_holds_the_rest() -> None:
     found = commands.data("sites", *MODEL, *DATA)
     assert [(site["name"], site["units"]) for site in found["sites"]] == [("0", 12), ("2", 12)]
     assert found["sites"][0]["parameters_per_unit"] == 4 + 1 + 12
@@ -183,7 +182,8 @@ def test_methods_say_what_they_need_and_what_can_be_set() -> None:
     assert not found["magnitude"]["needs_data"]
 
 
-def test_settings_reach_the_method(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_settings_reach_the_method() -> None:
     rows = [
         commands.data("score", *MODEL, *DATA, "--method", "magnitude", "--set", f"p={p}", "--out", f"{p}.json")["sites"]
         for p in (1, 2)
@@ -191,13 +191,15 @@ def test_settings_reach_the_method(folder: Path) -> None:
     assert rows[0][0]["highest"] > rows[1][0]["highest"]  # the sum of a row's weights is more than their norm
 
 
-def test_random_weights_are_never_passed_over_in_silence(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_random_weights_are_never_passed_over_in_silence() -> None:
     outcome = commands.run("score", "--model", "zoo:mlp?hidden=8", *("--data", "sklearn:iris"), "--out", "s.json")
     assert outcome.exit_code == 0
     assert "weights are random" in outcome.stderr
 
 
-def test_a_file_says_its_model_of_the_zoo_but_never_runs_code(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_file_says_its_model_of_the_zoo_but_never_runs_code() -> None:
     iris = ("--data", "sklearn:iris")
     commands.done("recover", "--model", "zoo:mlp?hidden=8", *iris, "--epochs", 1, "--out", "zoo.safetensors")
     assert storage.read_builder("zoo.safetensors") == "zoo:mlp?hidden=8&features=4&outputs=3"
@@ -215,7 +217,6 @@ def test_a_plan_that_removes_nothing_says_so(walked: Path, monkeypatch: pytest.M
 
 def test_a_report_is_made_from_the_result_alone(tmp_path: Path) -> None:
     from fixtures.report_sample import sample
-
     from secateur.result import to_json
 
     (tmp_path / "result.json").write_text(to_json(sample()))
@@ -226,5 +227,10 @@ def test_a_report_is_made_from_the_result_alone(tmp_path: Path) -> None:
 
 def test_conflicting_options_are_wrong_usage(walked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(walked)
-    for options in ((), ("--remove", "40%", "--count", 3), ("--count", 3, "--of", "model"), ("--remove", "9%", "--relative")):
+    for options in (
+        (),
+        ("--remove", "40%", "--count", 3),
+        ("--count", 3, "--of", "model"),
+        ("--remove", "9%", "--relative"),
+    ):
         assert commands.run("plan", "scores.json", *options).exit_code == 2

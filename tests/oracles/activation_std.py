@@ -1,9 +1,21 @@
-"""The standard deviation of each unit's output."""
+"""`activation_std`, as written: σ_j = √((1/n) Σ_i a_ij² − ((1/n) Σ_i a_ij)²)."""
+
+import math
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 
-def scores(outputs: np.ndarray, incoming: np.ndarray, outgoing: np.ndarray) -> np.ndarray:
-    """One number per unit from outputs [rows, units]; the weights are not looked at."""
+def score(activations: Array, incoming: Array, outgoing: Array) -> Array:
+    """The standard deviation of each column of activations [rows, units]."""
     del incoming, outgoing
-    return outputs.std(0, ddof=0)
+    rows, units = activations.shape
+    columns = [[float(a) for a in activations[:, unit]] for unit in range(units)]
+    means = [math.fsum(column) / rows for column in columns]
+    squares = [math.fsum((a - mean) ** 2 for a in column) for column, mean in zip(columns, means, strict=True)]
+    return np.array([math.sqrt(square / rows) for square in squares])
+
+
+SETTINGS: dict[str, dict[str, object]] = {}

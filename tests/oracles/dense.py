@@ -1,11 +1,31 @@
-"""ODF2NNA's variability, literally: the population variance of each hidden unit's output (arXiv 2312.10560)."""
+"""`dense`, as written: v_j = (1/n) Σ_i (a_ij − μ_j)² of the activations that the next layer reads."""
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 
-def scores(outputs: np.ndarray, incoming: np.ndarray, outgoing: np.ndarray) -> np.ndarray:
-    """One number per unit from outputs [rows, units]; the weights are not looked at."""
+def score(activations: Array, incoming: Array, outgoing: Array) -> Array:
+    """The variance of each column of activations [rows, units]."""
     del incoming, outgoing
-    rows = len(outputs)
-    mean = [sum(outputs[:, unit]) / rows for unit in range(outputs.shape[1])]
-    return np.array([sum((outputs[:, j] - mean[j]) ** 2) / rows for j in range(outputs.shape[1])])
+    rows, units = activations.shape
+    variances = np.zeros(units)
+    for unit in range(units):
+        mean = sum(activations[:, unit]) / rows
+        variances[unit] = sum((a - mean) ** 2 for a in activations[:, unit]) / rows
+    return variances
+
+
+def weighted(activations: Array, incoming: Array, outgoing: Array) -> Array:
+    """v_j ‖W_:,j‖², with the weights [outputs, units] that read unit j."""
+    variances = score(activations, incoming, outgoing)
+    return np.array([v * sum(w**2 for w in outgoing[:, unit]) for unit, v in enumerate(variances)])
+
+
+def std(activations: Array, incoming: Array, outgoing: Array) -> Array:
+    """The square root of the variance."""
+    return np.sqrt(score(activations, incoming, outgoing))
+
+
+SETTINGS = {"std": {"measure": "std"}, "weighted": {"measure": "weighted"}}

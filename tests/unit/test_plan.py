@@ -1,136 +1,219 @@
-"""Plans: through JSON bit for bit, and two in one."""
+"""Plans: JSON bit for bit, and two plans in one."""
 
+import json
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
+from architectures import Architecture, Network
 from secateur.budget import plan_of
-from secateur.errors import PlanError
+from secateur.errors import ModelError, PlanError
 from secateur.plan import Certificate, Cut, Edit, Plan, Removal, compose, from_json, to_json
-from secateur.surgery import apply
+from secateur.sites import Sites
+from secateur.surgery import apply, certify
 from secateur.tracing import find_sites
+from secateur.width import tensors_of
+from strategies import architectures, removals
 
-floats = st.floats(allow_nan=False)
-names = st.text(min_size=1, max_size=8)
-units = st.integers(0, 50)
-removals = st.lists(st.builds(Removal, units, floats, units), max_size=4).map(tuple)
-edits = st.builds(
-    Edit, names, st.integers(1, 60), removals, st.none() | floats, st.lists(names, max_size=3).map(tuple), names
+FLOATS = st.floats(allow_nan=False)
+NAMES = st.text(max_size=6)
+COUNTS = st.integers(0, 2**40)
+ENTRIES = st.lists(COUNTS, max_size=4).map(tuple)
+REMOVALS = st.builds(Removal, COUNTS, FLOATS, COUNTS)
+EDITS = st.builds(
+    Edit,
+    NAMES,
+    st.integers(0, 99),
+    st.lists(REMOVALS, max_size=3).map(tuple),
+    st.none() | FLOATS,
+    st.lists(NAMES, max_size=3).map(tuple),
+    NAMES,
 )
-cuts = st.builds(Cut, names, st.integers(0, 3), st.integers(1, 60), st.lists(units, max_size=5).map(tuple))
-certificates = st.builds(Certificate, floats, floats, floats, names, names)
-lists_of_names = st.lists(names, max_size=2).map(tuple)
-plans = st.builds(
+PLANS = st.builds(
     Plan,
-    names,
-    st.lists(edits, max_size=3).map(tuple),
-    st.lists(cuts, max_size=3).map(tuple),
-    lists_of_names,
-    lists_of_names,
-    st.none() | certificates,
+    NAMES,
+    st.lists(EDITS, max_size=3).map(tuple),
+    st.lists(st.builds(Cut, NAMES, COUNTS, COUNTS, ENTRIES), max_size=3).map(tuple),
+    st.lists(NAMES, max_size=2).map(tuple),
+    st.lists(NAMES, max_size=2).map(tuple),
+    st.none() | st.builds(Certificate, FLOATS, FLOATS, FLOATS, NAMES, NAMES),
 )
 
 
-@given(plans)
-def test_json_gives_the_same_plan_back(plan: Plan) -> None:
-    assert from_json(to_json(plan)) == plan
-    assert to_json(from_json(to_json(plan))) == to_json(plan)
+# --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def test_infinite_scores_survive_json() -> None:
-    plan = Plan("x", (Edit("fc", 2, (Removal(0, math.inf, 0),)),))
-    assert from_json(to_json(plan)) == plan
+@given(PLANS)
+def test_a_plan_survives_json_bit_for_bit(plan: Plan) -> None:
+    text = to_json(plan)
+    assert from_json(text) == plan
+    assert to_json(from_json(text)) == text
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, -0.0, 5e-324, 0.1 + 0.2])
+def test_scores_of_any_kind_survive(score: float) -> None:
+    text = to_json(Plan("chosen", (Edit("a", 3, (Removal(1, score, 0),), score),)))
+    (removal,) = from_json(text).edits[0].removed
+    assert math.copysign(1.0, removal.score) == math.copysign(1.0, score)
+    assert removal.score == score or math.isnan(score)
+    assert to_json(from_json(text)) == text
+
+
+GOOD = json.loads(to_json(Plan("chosen", (Edit("a", 3, (Removal(1, 0.5, 0),)),), (Cut("a.weight", 0, 3, (1,)),))))
 
 
 @pytest.mark.parametrize(
-    "text",
+    "data",
     [
-        "",
-        "[]",
-        "{}",
-        "null",
-        '{"format": 1}',
-        '{"format": 2, "method": "x"}',
-        '{"format": 1, "method": "x", "edits": 3}',
+        [],
+        "plan",
+        {},
+        {**GOOD, "format": 2},
+        {**GOOD, "extra": 1},
+        {name: value for name, value in GOOD.items() if name != "cuts"},
+        {**GOOD, "cuts": [{"tensor": "a"}]},
+        {**GOOD, "cuts": [{"tensor": "a", "axis": 0, "length": 3, "removed": ["1"]}]},
+        {**GOOD, "cuts": [{"tensor": "a", "axis": "0", "length": 3, "removed": [1]}]},
+        {**GOOD, "cuts": [{"tensor": "a", "axis": 0, "length": 3.5, "removed": [1]}]},
+        {**GOOD, "cuts": None},
+        {**GOOD, "edits": [{"site": "a"}]},
+        {**GOOD, "edits": [{**GOOD["edits"][0], "removed": [{"unit": 0.5, "score": 1.0, "rank": 0}]}]},
+        {**GOOD, "certificate": {"max_difference": 0}},
     ],
 )
-def test_what_is_no_plan_is_refused(text: str) -> None:
-    with pytest.raises(PlanError, match="plan"):
-        from_json(text)
+def test_what_is_no_plan_is_refused_with_a_remedy(data: object) -> None:
+    with pytest.raises(PlanError, match="secateur"):
+        from_json(json.dumps(data))
 
 
-def test_kept_units_are_the_others_in_order() -> None:
-    edit = Edit("fc", 6, (Removal(4, 0.1, 0), Removal(1, 0.2, 1)))
-    assert edit.kept == (0, 2, 3, 5)
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(PlanError, match="not a plan of format 1"):
+        from_json("{")
 
 
-def network() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 2)).eval()
+# --- edits ------------------------------------------------------------------------------------------------------------
 
 
-def assert_equal(one: nn.Module, other: nn.Module) -> None:
-    left, right = one.state_dict(), other.state_dict()
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        assert torch.equal(tensor, right[name]), name
+def removing(*units: int) -> tuple[Removal, ...]:
+    return tuple(Removal(unit, 0.0, rank) for rank, unit in enumerate(units))
 
 
-subsets = st.sets(st.integers(0, 7), max_size=4), st.sets(st.integers(0, 5), max_size=3)
+def test_an_edit_knows_what_stays() -> None:
+    assert Edit("a", 5, removing(3, 0)).kept == (1, 2, 4)
+    assert Edit("a", 2, ()).kept == (0, 1)
+    assert Edit("a", 2, removing(0, 1)).kept == ()
 
 
-@given(*subsets, st.data())
-def test_a_composed_plan_does_what_two_do_in_turn(one: set[int], two: set[int], data: st.DataObject) -> None:
-    model = network()
-    example = torch.randn(3, 4)
-    first = plan_of(find_sites(model, example), {"0": sorted(one), "2": sorted(two)})
-    half = apply(model, first)
-    again = {
-        name: sorted(data.draw(st.sets(st.integers(0, left - 1), max_size=left - 1)))
-        for name, left in (("0", 8 - len(one)), ("2", 6 - len(two)))
-    }
-    second = plan_of(find_sites(half, example), again)
-    assert_equal(apply(model, compose(first, second)), apply(half, second))
+def test_only_sites_that_lose_units_are_in_removed() -> None:
+    assert Plan("chosen", (Edit("a", 5, removing(3, 0)), Edit("b", 5, ()))).removed == {"a": (3, 0)}
 
 
-@given(*subsets)
-def test_plans_for_different_sites_commute(one: set[int], two: set[int]) -> None:
-    model = network()
-    sites = find_sites(model, torch.randn(3, 4))
-    first, second = plan_of(sites, {"0": sorted(one)}), plan_of(sites, {"2": sorted(two)})
-
-    def in_turn(plans: tuple[Plan, Plan]) -> nn.Module:
-        done = apply(model, plans[0])
-        cut_axes = {(cut.tensor, cut.axis) for cut in plans[0].cuts}
-        assert not cut_axes & {(cut.tensor, cut.axis) for cut in plans[1].cuts}
-        return apply(done, plans[1])
-
-    assert_equal(in_turn((first, second)), in_turn((second, first)))
-    assert_equal(in_turn((first, second)), apply(model, compose(first, second)))
+def test_units_of_a_second_round_are_numbered_as_in_the_original() -> None:
+    first = Plan("one", (Edit("a", 6, removing(0, 3), 0.5, ("a.weight",), "b (mean)"),))
+    second = Plan("two", (Edit("a", 4, removing(0, 2), 0.7, ("b.weight",), "b (reconstruct)"),))
+    (edit,) = compose(first, second).edits
+    assert [removal.unit for removal in edit.removed] == [0, 3, 1, 4]
+    assert (edit.units, edit.kept, edit.threshold) == (6, (2, 5), 0.7)
+    assert edit.with_it == ("a.weight", "b.weight")
+    assert edit.taken_over_by == "b (mean), b (reconstruct)"
+    assert compose(first, second).method == "two"
 
 
-def test_a_composed_plan_numbers_units_as_in_the_original() -> None:
-    model = network()
-    example = torch.randn(3, 4)
-    first = plan_of(find_sites(model, example), {"0": [0, 3]})
-    second = plan_of(find_sites(apply(model, first), example), {"0": [0, 1]})
-    both = compose(first, second)
-    assert both.removed == {"0": (0, 3, 1, 2)}
-    assert both.edits[0].kept == (4, 5, 6, 7)
+def test_what_took_over_before_is_not_forgotten() -> None:
+    first = Plan("one", (Edit("a", 6, removing(0), taken_over_by="b (mean)"),))
+    second = Plan("two", (Edit("a", 5, removing(0)),))
+    assert compose(first, second).edits[0].taken_over_by == "b (mean)"
+    assert compose(second, second).edits[0].taken_over_by == "nothing"
 
 
-def test_a_plan_from_disk_gives_the_same_network_bit_for_bit() -> None:
-    model = network()
-    plan = plan_of(find_sites(model, torch.randn(3, 4)), {"0": [1, 5], "2": [0]})
+def test_another_site_of_the_same_name_stays_apart() -> None:
+    """Where a site is gone, one that shared its weights may take its name."""
+    first = Plan("one", (Edit("a", 6, removing(0, 1, 2, 3, 4)),))
+    second = Plan("two", (Edit("a", 6, removing(5)),))
+    assert [edit.units for edit in compose(first, second).edits] == [6, 6]
+
+
+def test_a_bias_that_a_layer_gained_is_not_cut_in_the_original() -> None:
+    first = Plan("one", cuts=(Cut("a.weight", 0, 6, (1,)),), biased=("a",))
+    second = Plan("two", cuts=(Cut("a.weight", 0, 5, (1,)), Cut("a.bias", 0, 5, (1,))))
+    assert compose(first, second).cuts == (Cut("a.weight", 0, 6, (1, 2)),)
+
+
+def test_composing_with_nothing_changes_nothing() -> None:
+    plan = Plan("one", (Edit("a", 6, removing(0)),), (Cut("a.weight", 0, 6, (0,)),), ("n",), ("b",))
+    assert compose(plan, Plan("")) == plan
+    assert compose(Plan(""), plan) == plan
+
+
+# --- one plan or two --------------------------------------------------------------------------------------------------
+
+
+def rows_for(architecture: Architecture) -> Tensor:
+    shape = (5, architecture.tokens, architecture.features) if architecture.tokens else (5, architecture.features)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def sites_of(model: nn.Module, x: Tensor) -> Sites:
+    try:
+        return find_sites(model, x)
+    except ModelError:
+        return Sites(())
+
+
+def assert_equal(found: nn.Module, wanted: nn.Module) -> None:
+    assert tensors_of(found).keys() == tensors_of(wanted).keys()
+    for name, tensor in tensors_of(wanted).items():
+        assert torch.equal(tensors_of(found)[name], tensor), name
+
+
+@settings(max_examples=15)
+@given(architectures(), st.data())
+def test_two_plans_in_one_are_one_after_the_other(architecture: Architecture, data: st.DataObject) -> None:
+    network, x = Network(architecture).eval(), rows_for(architecture)
+    first = plan_of(sites_of(network, x), data.draw(removals(sites_of(network, x))))
+    once = apply(network, first)
+    sites = sites_of(once, x)
+    second = plan_of(sites, data.draw(removals(sites)))
+    both = apply(network, compose(first, second))
+    assert_equal(both, apply(once, second))
+    assert torch.equal(both(x), apply(once, second)(x))
+
+
+def halves(units: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    middle = len(units) // 2
+    return tuple(units[:middle]), tuple(units[middle:])
+
+
+@settings(max_examples=10)
+@given(architectures(blocks=2), st.data())
+def test_disjoint_plans_may_come_in_any_order(architecture: Architecture, data: st.DataObject) -> None:
+    network, x = Network(architecture).eval(), rows_for(architecture)
+    sites = sites_of(network, x)
+    removed = {name: units for name, units in data.draw(removals(sites)).items() if len(units) < sites[name].units}
+    parts = [{name: halves(units)[place] for name, units in removed.items()} for place in (0, 1)]
+    whole = apply(network, plan_of(sites, removed))
+    for first, second in (parts, parts[::-1]):
+        once = apply(network, plan_of(sites, first))
+        left = {
+            name: [unit for unit in range(site.units) if unit not in first.get(name, ())]
+            for name, site in by_name(sites)
+        }
+        later = {name: [left[name].index(unit) for unit in units] for name, units in second.items() if units}
+        assert_equal(apply(once, plan_of(sites_of(once, x), later)), whole)
+
+
+def by_name(sites: Sites) -> list[tuple[str, object]]:
+    return [(site.name, site) for site in sites]
+
+
+def test_a_plan_read_back_cuts_the_same() -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    plan = plan_of(find_sites(model, torch.randn(5, 4)), {"0": (4, 1)})
     assert_equal(apply(model, from_json(to_json(plan))), apply(model, plan))
-
-
-def test_a_plan_for_another_model_is_refused() -> None:
-    plan = plan_of(find_sites(network(), torch.randn(3, 4)), {"0": [1]})
-    with pytest.raises(PlanError, match="8 entries on axis 0, the model has 9"):
-        apply(nn.Sequential(nn.Linear(4, 9), nn.Tanh(), nn.Linear(9, 6), nn.Tanh(), nn.Linear(6, 2)), plan)
-    with pytest.raises(PlanError, match="no such tensor"):
-        apply(nn.ModuleDict({"fc": nn.Linear(4, 8)}), plan)
+    certificate = certify(apply(model, plan), model, plan, torch.randn(5, 4))
+    assert from_json(to_json(Plan("x", certificate=certificate))).certificate == certificate

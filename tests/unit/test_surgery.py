@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from architectures import Architecture, Network, Step, Units, plain
+from footprint import untouched
 from secateur.budget import plan_of
 from secateur.errors import ExactnessError, ModelError, PlanError
 from secateur.inference import evaluating
@@ -273,31 +274,9 @@ def test_the_given_model_is_never_touched() -> None:
     model = Residual(nn.BatchNorm1d(5)).train()
     model.norm.eval()
     model(rows(5, 4)).sum().backward()
-    before = footprint(model)
-    sites = find_sites(model, rows(5, 4))
-    apply(model, plan_of(sites, {"inner": (0, 1)}), verify=True, example=rows(5, 4))
-    assert_same_footprint(footprint(model), before)
-
-
-def footprint(model: nn.Module) -> tuple[dict[str, object], dict[str, Tensor]]:
-    """All that must not change: values, gradients, modes, hooks, identities, the random state."""
-    things = {
-        "modes": [module.training for module in model.modules()],
-        "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
-        "identities": [id(tensor) for tensor in tensors_of(model).values()],
-        "trained": [parameter.requires_grad for parameter in model.parameters()],
-    }
-    tensors = {name: tensor.detach().clone() for name, tensor in tensors_of(model).items()}
-    tensors |= {f"{n}.grad": p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-    return things, tensors | {"random": torch.get_rng_state()}
-
-
-def assert_same_footprint(
-    found: tuple[dict[str, object], dict[str, Tensor]], wanted: tuple[dict[str, object], dict[str, Tensor]]
-) -> None:
-    assert found[0] == wanted[0]
-    assert found[1].keys() == wanted[1].keys()
-    assert all(torch.equal(found[1][name], wanted[1][name]) for name in wanted[1])
+    with untouched(model):
+        sites = find_sites(model, rows(5, 4))
+        apply(model, plan_of(sites, {"inner": (0, 1)}), verify=True, example=rows(5, 4))
 
 
 # --- verification -----------------------------------------------------------------------------------------------------
