@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "accelerate", "numpy", "scikit-learn", "torch-pruning")
 
@@ -20,7 +18,7 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src")),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
         "settings": settings,
     }
 
@@ -28,6 +26,7 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
 def write(name: str, settings: dict[str, Any], records: list[dict[str, Any]]) -> Path:
     """Write a result file; an earlier one of the same name is kept under a number."""
     path = HERE / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
     number = 2
     while path.exists():
         path = HERE / "results" / f"{name}-{number}.json"

@@ -27,7 +27,7 @@ def main() -> None:
     jobs = import_module(f"benchmarks.{experiment['kind']}").jobs(experiment, options.data)
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=_single) as pool:
         records = list(track(pool.map(_cached, jobs), description=experiment["title"], total=len(jobs)))
-    print(write(experiment["name"], experiment | {"workers": options.workers}, records))
+    print(write(experiment["name"], experiment | {"workers": options.workers, "threads_per_worker": 1}, records))
 
 
 def _single() -> None:

@@ -133,7 +133,8 @@ def from_dict(data: Mapping[str, Any]) -> Recipe:
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:
     _check_keys("recipe", data, ("stage", "max_drop", "from_scratch"))
-    stages = tuple(_stage(stage) for stage in data.get("stage", [{}]))
+    given = data.get("stage", {})
+    stages = tuple(_stage(stage) for stage in (given if isinstance(given, list | tuple) else [given]))
     control = data.get("from_scratch")
     drop = data.get("max_drop")
     return Recipe(stages, None if drop is None else float(drop), None if control is None else _recovery(control))
@@ -203,7 +204,9 @@ def _recovery(data: Any) -> Recovery:
     return Recovery(**values)
 
 
-def _check_keys(table: str, data: Mapping[str, Any], known: "tuple[str, ...] | list[str]") -> None:
+def _check_keys(table: str, data: Any, known: "tuple[str, ...] | list[str]") -> None:
+    if not isinstance(data, Mapping):
+        raise SettingsError(f"[{table}] is {data!r}; give a table of settings.")
     for key in data:
         if key not in known:
             raise UnknownNameError(f"setting in [{table}]", key, known)
