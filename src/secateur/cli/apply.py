@@ -57,7 +57,7 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     check_writable(cutting.out)
     with screen.progress("cutting") as bars:
         network, data = opened(given)
-        network.warn(screen)
+        network.warn(bars)
         small, plan = certified(network.model, plan, data.task)
         bars.doing("compensating")
         repaired = repair(small, network.model, plan, data.task, how=cutting.compensate)  # type: ignore[arg-type]

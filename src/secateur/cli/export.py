@@ -40,9 +40,9 @@ def export(given: Given, exporting: Exporting, screen: Screen) -> None:
     if ending not in _ENDINGS:
         raise FileError(f"{exporting.out}: {ending or 'no ending'} is not a known kind; write {' or '.join(_ENDINGS)}.")
     check_writable(exporting.out)
-    with screen.progress("exporting"):
+    with screen.progress("exporting") as bars:
         network, data = opened(given)
-        network.warn(screen)
+        network.warn(bars)
         write = export_onnx if ending == ".onnx" else export_program
         difference = write(network.model, exporting.out, data.task)
     size = exporting.out.stat().st_size

@@ -33,9 +33,9 @@ def measure(given: Given, measuring: Measuring, screen: Screen) -> None:
     from secateur.cli.comparing import measured
     from secateur.cli.opening import opened
 
-    with screen.progress("measuring"):
+    with screen.progress("measuring") as bars:
         network, data = opened(given)
-        network.warn(screen)
+        network.warn(bars)
         found = measurement.measure(network.model, data.task, split=measuring.split, latency=measuring.latency)  # type: ignore[arg-type]
     if not found.quality:
         screen.say(f"note: there are no {measuring.split} data, so the quality was not measured.")

@@ -9,7 +9,7 @@ from torch import nn
 from secateur import data, storage, tensorfile
 from secateur.cli import addresses
 from secateur.cli.options import Given
-from secateur.cli.screen import Screen
+from secateur.cli.screen import Bars
 from secateur.data import Data
 from secateur.errors import SettingsError
 from secateur.plan import Plan, compose
@@ -32,10 +32,10 @@ class Network:
         together = self.plan if plan is None else plan if self.plan is None else compose(self.plan, plan)
         return replace(self, model=model, plan=together, has_weights=True)
 
-    def warn(self, screen: Screen) -> None:
+    def warn(self, bars: Bars) -> None:
         """Say where weights are random."""
         if not self.has_weights:
-            screen.say("note: no --weights are given, so the network's weights are random.")
+            bars.say("note: no --weights are given, so the network's weights are random.")
 
     def save(self, path: Path) -> None:
         """Write the network as one file; see `storage.save`."""

@@ -70,7 +70,7 @@ def run(job: Job, screen: Screen) -> Finished:
         try:
             with screen.progress("reading") as bars:
                 network, data = _checked(job, folder)
-                screen.say(_intent(job.recipe))
+                bars.say(_intent(job.recipe))
                 network, note = _trained(network, data, job, folder, bars)
                 result = _compressed(network, data, job, folder, bars)
                 bars.doing("writing")

@@ -42,7 +42,7 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     check_writable(place.out)
     with screen.progress("scoring") as bars:
         network, data = opened(given)
-        network.warn(screen)
+        network.warn(bars)
         sites = find_sites(network.model, data.task)
         scores = score_all(network.model, sites, data.task, [method], watch=bars)[method.name]
     scorefile.write(scores, sites, place.out)

@@ -43,8 +43,8 @@ class Screen:
             console.print(table)
 
     def say(self, text: str) -> None:
-        """A remark on stderr."""
-        Console(stderr=True, highlight=False).print(Text(text), soft_wrap=True)
+        """A remark on stderr; while bars are drawn, they say it."""
+        Console(stderr=True).print(Text(text), soft_wrap=True)
 
     def refuse(self, error: Exception) -> None:
         """The one line that says why not."""
@@ -108,5 +108,9 @@ class Bars:
         self._progress.update(step, completed=event.done, total=event.total or None, visible=not is_over)
 
     def doing(self, what: str, done: int = 0, total: int | None = None) -> None:
-        """Say what the whole is about now, and how much of it is done."""
+        """Show what the whole is about now, and how much of it is done."""
         self._progress.update(self._whole, description=what, completed=done, total=total)
+
+    def say(self, text: str) -> None:
+        """A remark on stderr, above the bars."""
+        self._progress.console.print(Text(text), soft_wrap=True)

@@ -39,7 +39,7 @@ def verify(given: Given, verifying: Verifying, screen: Screen) -> None:
 
     with screen.progress("reading") as bars:
         original, data = opened(given)
-        original.warn(screen)
+        original.warn(bars)
         plan = storage.read_plan(verifying.cut)
         if plan is None or not plan.removed:
             raise FileError(f"{verifying.cut}: removes nothing by its plan; give a file that apply or compress wrote.")
