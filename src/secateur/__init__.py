@@ -1,23 +1,30 @@
-"""secateur: trained networks made smaller, with the reason for every cut."""
+"""secateur: trained networks made smaller, with the reason for every cut.
 
-from secateur import methods
-from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select
-from secateur.compensation import compensate, repair
-from secateur.errors import CompressionError
-from secateur.export import export_onnx, export_program
-from secateur.measurement import measure
-from secateur.methods import score
-from secateur.pipeline import compress
-from secateur.plan import Plan
-from secateur.recipe import Recipe, Stage
-from secateur.recovery import Recovery, recover
-from secateur.result import Result
-from secateur.scores import Scores
-from secateur.sites import Sites
-from secateur.storage import load, load_weights, save
-from secateur.surgery import apply
-from secateur.task import Task
-from secateur.tracing import find_sites
+Names are imported when they are first used, so that `import secateur` and the command line's help do not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from secateur import methods
+    from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select
+    from secateur.compensation import compensate, repair
+    from secateur.errors import CompressionError
+    from secateur.export import export_onnx, export_program
+    from secateur.measurement import measure
+    from secateur.methods import score
+    from secateur.pipeline import compress
+    from secateur.plan import Plan
+    from secateur.recipe import Recipe, Stage
+    from secateur.recovery import Recovery, recover
+    from secateur.result import Result
+    from secateur.scores import Scores
+    from secateur.sites import Sites
+    from secateur.storage import load, load_weights, save
+    from secateur.surgery import apply
+    from secateur.task import Task
+    from secateur.tracing import find_sites
 
 __all__ = [
     "Below",
@@ -51,3 +58,36 @@ __all__ = [
     "score",
     "select",
 ]
+
+_HOMES = {
+    "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select"),
+    "compensation": ("compensate", "repair"),
+    "errors": ("CompressionError",),
+    "export": ("export_onnx", "export_program"),
+    "measurement": ("measure",),
+    "methods": ("methods", "score"),
+    "pipeline": ("compress",),
+    "plan": ("Plan",),
+    "recipe": ("Recipe", "Stage"),
+    "recovery": ("Recovery", "recover"),
+    "result": ("Result",),
+    "scores": ("Scores",),
+    "sites": ("Sites",),
+    "storage": ("load", "load_weights", "save"),
+    "surgery": ("apply",),
+    "task": ("Task",),
+    "tracing": ("find_sites",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module that it lives in."""
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module 'secateur' has no attribute {name!r}")
+    module = import_module(f"secateur.{home}")
+    return module if name == home else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -86,6 +86,25 @@ def test_a_setting_that_cannot_be_met_is_refused_before_the_work(options: tuple[
     assert part in compress(*MODEL, *DATA, *options)
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("recipe", "part"),
+    [
+        ("x=", "not TOML"),
+        ("max_drop = 'much'", "wrong type"),
+        ("[[stage]]\nmethd = 'dense'", "did you mean method?"),
+        ("[[stage]]\nshare = 1.0", "above 0 and below 1"),
+        ("[[stage]]\nmethod = 'chance'\nsettings = { seed = 'x' }", "it must be a whole number"),
+        ("[[stage]]\nshare = 0.5\ncount = 3", "one budget"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(recipe: str, part: str) -> None:
+    Path("r.toml").write_text(recipe)
+    line = compress(*MODEL, *DATA, "--recipe", "r.toml")
+    assert line.startswith("r.toml: ")
+    assert part in line
+
+
 @pytest.mark.parametrize(
     ("model", "part"),
     [

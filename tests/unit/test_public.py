@@ -1,0 +1,33 @@
+"""The public names: few, the same everywhere, and quick to import."""
+
+import subprocess
+import sys
+
+import pytest
+
+import secateur
+
+NAMES = """Below CompressionError Count Macs Params Plan Recipe Recovery Result Scores Share Sites Stage Task apply compensate
+compress export_onnx export_program find_sites load load_weights measure methods plan_of recover repair save score
+select""".split()
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    assert secateur.__all__ == NAMES
+    assert dir(secateur) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+    assert (getattr(secateur, name).__doc__ or "").strip()
+
+
+def test_other_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="prune"):
+        secateur.prune  # noqa: B018
+
+
+def test_importing_does_not_wait_for_torch() -> None:
+    code = "import sys, secateur; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
