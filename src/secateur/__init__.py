@@ -1,6 +1,6 @@
 """secateur: trained networks made smaller, with the reason for every cut.
 
-Names are imported when they are first used, so that `import secateur` and the command line's help do not wait for torch.
+Names are imported when they are first used: `import secateur` and the command line's help do not wait for torch.
 """
 
 from importlib import import_module

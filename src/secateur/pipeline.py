@@ -17,6 +17,7 @@ from secateur.compensation import repair
 from secateur.errors import DataError, ModelError, UnknownNameError
 from secateur.inference import evaluating
 from secateur.measurement import measure
+from secateur.methods import score
 from secateur.plan import Plan, compose
 from secateur.recipe import Recipe, Stage, recipe_of, to_dict
 from secateur.recovery import Recovered, Recovery, train
@@ -103,7 +104,7 @@ def _next_round(line: _Line, run: _Run, stage: Stage, budget: Budget) -> _Line:
     number = len(line.rounds) + 1
     begun = time.perf_counter()
     try:
-        cut = _cut(line.model, run.task, stage, budget)
+        cut = _cut(line.model, run, stage, budget)
     except ModelError as error:
         if number == 1:
             raise
@@ -142,15 +143,16 @@ def _judged(line: _Line, run: _Run, finished: Round, recovered: Recovered, steps
     )
 
 
-def _cut(model: nn.Module, task: Task, stage: Stage, budget: Budget) -> _Cut:
+def _cut(model: nn.Module, run: _Run, stage: Stage, budget: Budget) -> _Cut:
     """One round's cuts: all sites together, or one after the other with the network scored anew in between."""
+    task = run.task
     names = find_sites(model, task).names if stage.one_by_one else (None,)
     done = _Cut(model, model, Plan(method=stage.method.name), (), ())
     for name in names:
         sites = find_sites(done.mended, task)
         if name is not None and name not in sites.names:
             continue  # an earlier cut left it with one unit
-        scores = stage.method.score(done.mended, sites, task)
+        scores = score(done.mended, sites, task, stage.method, watch=run.watch)
         plan = select(scores, sites, budget, protect=_protected(sites, stage.protect, name))
         small, plan = certified(done.mended, plan, task)
         repaired = repair(small, done.mended, plan, task, how=stage.compensate)

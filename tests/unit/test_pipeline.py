@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from footprint import untouched
-from secateur import methods
+from secateur import methods, pipeline
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
 from secateur.errors import BudgetError, DataError, ModelError, UnknownNameError
-from secateur.measurement import measure
+from secateur.inference import evaluating
+from secateur.measurement import latency, measure
 from secateur.pipeline import compress, reinitialised
 from secateur.plan import from_json, to_json
-from secateur.recipe import Recipe, Stage
+from secateur.recipe import Recipe, Stage, recipe_of
 from secateur.recovery import Recovery
-from secateur.result import Event, Result, Round
+from secateur.result import Event, Measurement, Result, Round
 from secateur.result import to_json as result_to_json
 from secateur.surgery import apply
 from secateur.task import Task
 from secateur.tracing import find_sites
-from secateur.width import tensors_of
+from secateur.width import resize_, tensors_of
 
 DENSE = methods.get("dense")
 MAGNITUDE = methods.get("magnitude")
@@ -35,17 +37,34 @@ def rows(*shape: int, seed: int = 20) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured but quality and parameters: the rest takes most of the time, and is tested elsewhere."""
+
+    def measured(model: nn.Module, task: Task, **_: object) -> Measurement:
+        with evaluating(model) as predict:
+            quality = task.evaluate("validation", predict) if task.validation else {}
+        return Measurement(sum(parameter.numel() for parameter in model.parameters()), 0, 0, quality=quality)
+
+    monkeypatch.setattr(pipeline, "measure", measured)
+
+
+@pytest.fixture
+def thorough(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is measured, latency for a moment only."""
+    monkeypatch.setattr(pipeline, "measure", measure)
+    monkeypatch.setattr(latency, "_SECONDS", 0.001)
+
+
 def net(*, bias: bool = True) -> nn.Sequential:
-    torch.manual_seed(6)
-    layers = (
-        nn.Linear(4, 10),
-        nn.Tanh(),
-        nn.Linear(10, 8, bias=bias),
-        nn.BatchNorm1d(8),
-        nn.ReLU(),
-        nn.Linear(8, 3, bias=bias),
-    )
-    return nn.Sequential(*layers)
+    """A network that names each of its three classes about equally often."""
+    torch.manual_seed(3)
+    hidden = nn.Linear(4, 10), nn.Tanh(), nn.Linear(10, 8, bias=bias), nn.BatchNorm1d(8), nn.ReLU()
+    model = nn.Sequential(*hidden, nn.Linear(8, 3, bias=bias))
+    if bias:
+        with evaluating(model) as predict:
+            model[5].bias -= predict(((rows(90, 4),), {})).mean(0)
+    return model
 
 
 def task_of(model: nn.Module | None = None, *, test: bool = False, validation: bool = True) -> Task:
@@ -68,6 +87,12 @@ def recipe(budget: Budget, **settings: Any) -> Recipe:
     return Recipe((Stage(budget=budget, **{"recovery": None, "compensate": "none", **settings}),), **outer)
 
 
+@cache
+def ran(chosen: Recipe, *, test: bool = False) -> Result[nn.Module]:
+    """A run that several tests look at; nothing but quality and parameters is measured."""
+    return compress(net(), task_of(test=test), chosen)
+
+
 def widths(result: Result[nn.Module]) -> dict[str, int]:
     return {name: after for name, (_, after) in result.widths.items()}
 
@@ -80,7 +105,7 @@ def assert_same_tensors(found: nn.Module, wanted: nn.Module) -> None:
 # --- what comes out ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rounds", [1, 2, 3])
+@pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_the_plan_of_all_rounds_applied_to_the_original_gives_the_network(rounds: int, one_by_one: bool) -> None:
     model = net()
@@ -93,10 +118,10 @@ def test_the_plan_of_all_rounds_applied_to_the_original_gives_the_network(rounds
         assert before - after == len(result.plan.removed[name])
 
 
-@pytest.mark.parametrize("compensate", ["mean", "least_squares", "reconstruct"])
+@pytest.mark.parametrize("compensate", ["mean", "reconstruct"])
 def test_the_plan_knows_of_the_biases_that_were_gained(compensate: str) -> None:
     model = net(bias=False)
-    result = compress(model, task_of(), recipe(Share(0.6), rounds=3, compensate=compensate))
+    result = compress(model, task_of(), recipe(Share(0.6), rounds=2, compensate=compensate))
     shapes = {name: tensor.shape for name, tensor in tensors_of(apply(model, result.plan)).items()}
     assert shapes == {name: tensor.shape for name, tensor in tensors_of(result.model).items()}
     assert result.plan.biased
@@ -120,6 +145,7 @@ def test_the_same_run_gives_the_same_network() -> None:
     assert replace(first.plan, certificate=None) == replace(second.plan, certificate=None)
 
 
+@pytest.mark.usefixtures("thorough")
 def test_steps_tell_what_each_did() -> None:
     chosen = recipe(Share(0.5), rounds=2, recovery=Recovery(epochs=2), compensate="reconstruct")
     result = compress(net(), task_of(test=True), chosen)
@@ -136,9 +162,9 @@ def test_steps_tell_what_each_did() -> None:
 
 
 def test_the_test_data_is_looked_at_for_the_first_and_the_last_network_only() -> None:
-    result = compress(net(), task_of(test=True), recipe(Share(0.5), rounds=2))
+    result = ran(recipe(Share(0.5), rounds=2), test=True)
     assert ["test_accuracy" in step.measurement.quality for step in result.steps] == [True, False, True]
-    assert "test_accuracy" not in compress(net(), task_of(), recipe(Share(0.5))).final.quality
+    assert "test_accuracy" not in ran(recipe(Share(0.5))).final.quality
 
 
 def test_every_round_carries_its_proof_and_its_reasons() -> None:
@@ -173,11 +199,12 @@ def test_the_result_is_valid_json() -> None:
 
 
 def test_what_stays_is_told_with_its_reason() -> None:
-    result = compress(net(), task_of(), recipe(Share(0.5)))
+    result = ran(recipe(Share(0.5)))
     assert result.pinned == (("5", 3, "output: the network's output"),)
     assert (result.method, result.metric) == ("dense", "accuracy")
 
 
+@pytest.mark.usefixtures("thorough")
 @pytest.mark.parametrize(
     "budget", [Share(0.4, "model"), Count(2), Count({"0": 3}), Below(0.3, relative=True), Params(0.5), Macs(90)]
 )
@@ -205,7 +232,7 @@ def test_a_name_or_a_file_is_a_recipe(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('[[stage]]\nmethod = "magnitude"\ncount = 4\nrecover = false\n')
     assert widths(compress(net(), task_of(), path)) == {"0": 6, "2": 4}
-    assert compress(net(), task_of(), "magnitude").settings["stage"][0]["method"] == "magnitude"
+    assert recipe_of("magnitude").stages[0].method == MAGNITUDE
 
 
 def test_stages_follow_one_another() -> None:
@@ -232,8 +259,7 @@ def _is_of_second(cut: Any) -> bool:
     return (cut.tensor, cut.axis) not in {("0.weight", 0), ("0.bias", 0), ("2.weight", 1)}
 
 
-@pytest.mark.parametrize("patterns", [("0",), ("[0-1]",), ("0", "0*")])
-@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize(("patterns", "one_by_one"), [(("0",), False), (("[0-1]", "0*"), True)])
 def test_protected_sites_lose_nothing(patterns: tuple[str, ...], one_by_one: bool) -> None:
     result = compress(net(), task_of(), recipe(Share(0.5), protect=patterns, one_by_one=one_by_one))
     assert widths(result) == {"0": 10, "2": 4}
@@ -245,17 +271,17 @@ def test_a_pattern_that_matches_no_site_is_refused() -> None:
 
 
 def test_where_nothing_is_removed_a_note_says_so_and_the_next_stage_goes_on() -> None:
-    stages = (Stage(DENSE, Below(1e-9), rounds=3, recovery=None), Stage(DENSE, Count(2), recovery=None))
+    stages = (Stage(DENSE, Below(-1.0), rounds=3, recovery=None), Stage(DENSE, Count(2), recovery=None))
     result = compress(net(), task_of(), Recipe(stages))
     assert len(result.notes) == 1
-    assert "round 1: dense under Below(threshold=1e-09, relative=False) removes nothing" in result.notes[0]
+    assert "round 1: dense under Below(threshold=-1.0, relative=False) removes nothing" in result.notes[0]
     assert widths(result) == {"0": 8, "2": 6}
     assert [round_.number for round_ in result.rounds] == [1]
 
 
 def test_a_run_that_removes_nothing_gives_the_network_as_it_was() -> None:
     model = net()
-    result = compress(model, task_of(), recipe(Below(1e-9)))
+    result = compress(model, task_of(), recipe(Below(-1.0)))
     assert_same_tensors(result.model, model)
     assert (len(result.steps), result.rounds, result.original) == (1, (), result.final)
 
@@ -287,8 +313,7 @@ def qualities(result: Result[nn.Module]) -> list[float]:
 def test_the_last_network_that_holds_the_allowed_drop_is_kept() -> None:
     free = compress(net(), task_of(), recipe(Share(0.9), rounds=4))
     losses = [100.0 - quality for quality in qualities(free)]
-    assert losses == sorted(losses)
-    assert losses[2] < losses[3]
+    assert losses[:4] == sorted(set(losses[:4]))
     result = compress(net(), task_of(), recipe(Share(0.9), rounds=4, max_drop=losses[2]))
     assert [round_.kept for round_ in result.rounds] == [True, True, False]
     assert qualities(result) == qualities(free)[:3]
@@ -340,7 +365,7 @@ def test_every_kept_round_is_handed_over_once_with_its_network() -> None:
 
     stages = (
         Stage(DENSE, Count(2), recovery=None),
-        Stage(DENSE, Below(1e-9), recovery=None),
+        Stage(DENSE, Below(-1.0), recovery=None),
         Stage(DENSE, Count(1), recovery=None),
     )
     compress(net(), task_of(), Recipe(stages), on_round=hear)
@@ -389,7 +414,7 @@ def test_the_same_shape_is_trained_from_scratch_beside() -> None:
     assert (control.name, control.measurement.parameters) == ("from_scratch", result.final.parameters)
     assert "test_accuracy" in control.measurement.quality
     assert result.notes == ()
-    assert compress(net(), task_of(), recipe(Share(0.5))).controls == ()
+    assert ran(recipe(Share(0.5))).controls == ()
 
 
 def test_random_weights_follow_the_seed_and_leave_the_random_state() -> None:
@@ -404,7 +429,8 @@ def test_random_weights_follow_the_seed_and_leave_the_random_state() -> None:
 
 
 def test_layers_that_lost_everything_start_anew_too() -> None:
-    model = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 3))
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3))
+    resize_(model, {"0.weight": (0, 4), "0.bias": (0,), "1.weight": (3, 0)})
     with torch.no_grad():
         model[1].bias.fill_(7.0)
     assert not bool((reinitialised(model, 0)[1].bias == 7.0).any())

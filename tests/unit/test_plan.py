@@ -171,7 +171,7 @@ def assert_equal(found: nn.Module, wanted: nn.Module) -> None:
         assert torch.equal(tensors_of(found)[name], tensor), name
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(architectures(), st.data())
 def test_two_plans_in_one_are_one_after_the_other(architecture: Architecture, data: st.DataObject) -> None:
     network, x = Network(architecture).eval(), rows_for(architecture)
@@ -189,7 +189,7 @@ def halves(units: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(units[:middle]), tuple(units[middle:])
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(architectures(blocks=2), st.data())
 def test_disjoint_plans_may_come_in_any_order(architecture: Architecture, data: st.DataObject) -> None:
     network, x = Network(architecture).eval(), rows_for(architecture)

@@ -7,9 +7,38 @@ import pytest
 
 import secateur
 
-NAMES = """Below CompressionError Count Macs Params Plan Recipe Recovery Result Scores Share Sites Stage Task apply compensate
-compress export_onnx export_program find_sites load load_weights measure methods plan_of recover repair save score
-select""".split()
+NAMES = [
+    "Below",
+    "CompressionError",
+    "Count",
+    "Macs",
+    "Params",
+    "Plan",
+    "Recipe",
+    "Recovery",
+    "Result",
+    "Scores",
+    "Share",
+    "Sites",
+    "Stage",
+    "Task",
+    "apply",
+    "compensate",
+    "compress",
+    "export_onnx",
+    "export_program",
+    "find_sites",
+    "load",
+    "load_weights",
+    "measure",
+    "methods",
+    "plan_of",
+    "recover",
+    "repair",
+    "save",
+    "score",
+    "select",
+]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:

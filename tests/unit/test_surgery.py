@@ -65,7 +65,7 @@ def found_sites(network: nn.Module, x: Tensor) -> Sites:
 # --- any network, any units -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(architectures(), st.sampled_from((torch.float64, torch.float32)), st.data())
 def test_removing_units_equals_silencing_what_reads_them(
     architecture: Architecture, dtype: torch.dtype, data: st.DataObject
@@ -101,7 +101,7 @@ def assert_tensors_are_the_kept_entries(
             assert after[name].dtype == whole.dtype
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(architectures())
 def test_every_unit_that_can_go_is_found_and_no_other(architecture: Architecture) -> None:
     network = Network(architecture)
@@ -112,7 +112,7 @@ def test_every_unit_that_can_go_is_found_and_no_other(architecture: Architecture
     assert set(found) == units.removable
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(architectures(), st.data())
 def test_the_oracle_of_verification_agrees_with_masking_by_hand(
     architecture: Architecture, data: st.DataObject
@@ -127,7 +127,7 @@ def test_the_oracle_of_verification_agrees_with_masking_by_hand(
     assert largest_difference(found, wanted) <= 1e-10
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(architectures(), st.data())
 def test_a_cut_network_can_be_cut_again(architecture: Architecture, data: st.DataObject) -> None:
     network = Network(architecture).double()

@@ -42,10 +42,10 @@ def get(name: str, **settings: Any) -> Method:
     return dataclasses.replace(method, **settings)  # type: ignore[type-var]
 
 
-def score(model: nn.Module, sites: Sites, task: Task, method: Method | str) -> Scores:
-    """What a method says of every unit."""
+def score(model: nn.Module, sites: Sites, task: Task, method: Method | str, *, watch: Watch = None) -> Scores:
+    """What a method says of every unit; `watch` hears how far the pass over the data has come."""
     chosen = get(method) if isinstance(method, str) else method
-    return chosen.score(model, sites, task)
+    return score_all(model, sites, task, [chosen], watch=watch)[chosen.name]
 
 
 def score_all(
