@@ -48,9 +48,9 @@ class Moments:
             return other if self.count == 0 else self
         count = self.count + other.count
         step = other.mean - self.mean
-        mean = self.mean + step * (other.count / count)
-        squares = self.squares + other.squares + step.square() * (self.count * other.count / count)
-        return Moments(count, mean, squares)
+        mean = torch.add(self.mean, step, alpha=other.count / count)
+        between = self.count * other.count / count
+        return Moments(count, mean, torch.addcmul(self.squares + other.squares, step, step, value=between))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import copy
 import importlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pytest
@@ -70,6 +71,12 @@ def scored(method: Method | str, model: nn.Module | None = None, task: Task | No
     return methods.score(model, find_sites(model, task), task, method)
 
 
+@cache
+def usual(name: str) -> Scores:
+    """What a method with its defaults says of the usual network and data."""
+    return scored(name)
+
+
 def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], **tolerance: float) -> None:
     assert found.keys() == wanted.keys()
     for name in wanted:
@@ -82,7 +89,7 @@ def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], **to
 @every_method
 def test_scores_are_one_finite_float64_number_for_each_unit(name: str) -> None:
     sites = find_sites(Net(), task_of())
-    scores = scored(name)
+    scores = usual(name)
     assert scores.method == name
     assert {site: tuple(values.shape) for site, values in scores.values.items()} == {s.name: (s.units,) for s in sites}
     assert all(values.dtype == torch.float64 for values in scores.values.values())
@@ -122,7 +129,7 @@ def test_how_the_data_is_batched_does_not_matter(name: str, batch: int) -> None:
 
 @every_method
 def test_scoring_twice_gives_the_same_bits(name: str) -> None:
-    first = scored(name).values
+    first = usual(name).values
     torch.rand(3)  # the global generator plays no part
     assert_equal(scored(name).values, first)
 
@@ -139,19 +146,19 @@ def test_renamed_modules_get_renamed_scores(name: str) -> None:
             x = b["new_norm"](b["new_first"](x)).relu()
             return b["new_last"](x + b["new_outer"](b["new_scale"](b["new_inner"](x)).tanh()))
 
-    wanted = {f"body.new_{site}": values for site, values in scored(name).values.items()}
+    wanted = {f"body.new_{site}": values for site, values in usual(name).values.items()}
     assert_equal(scored(name, Renamed()).values, wanted)
 
 
 @every_method
 def test_float32_agrees_with_float64(name: str) -> None:
-    found = scored(name).values
+    found = usual(name).values
     assert_equal(found, scored(name, Net().double(), task_of(torch.float64)).values, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in methods.names() if name not in RANDOM])
 def test_a_dead_unit_scores_lowest(name: str) -> None:
-    for site, values in scored(name).values.items():
+    for site, values in usual(name).values.items():
         assert int(values.argmin()) == DEAD[site]
         assert values[DEAD[site]] == 0.0
 
@@ -182,8 +189,8 @@ def test_scoring_together_is_scoring_alone(name: str) -> None:
     model, task = Net(), task_of()
     together = methods.score_all(model, find_sites(model, task), task, [methods.get(each) for each in methods.names()])
     assert list(together) == list(methods.names())
-    assert_equal(together[name].values, scored(name, model, task).values)
-    assert together[name].comparable == scored(name, model, task).comparable
+    assert_equal(together[name].values, usual(name).values)
+    assert together[name].comparable == usual(name).comparable
 
 
 @every_method

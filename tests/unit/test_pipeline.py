@@ -50,7 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def thorough(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def thorough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is measured, latency for a moment only."""
     monkeypatch.setattr(pipeline, "measure", measure)
     monkeypatch.setattr(latency, "_SECONDS", 0.001)
