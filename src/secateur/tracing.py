@@ -16,6 +16,7 @@ from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of
 from secateur.errors import ModelError, first_line
 from secateur.graph import Traced, operator_of, shape_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
+from secateur.programs import quiet
 from secateur.sites import Sites, TensorCost
 from secateur.task import Arguments, Task
 
@@ -124,7 +125,8 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     bound = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
     shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
     try:
-        return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
+        with quiet():
+            return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ModelError(
             f"{type(model).__name__}: torch.export cannot follow its forward: {first_line(error)}; "

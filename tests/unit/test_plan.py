@@ -67,6 +67,7 @@ def test_scores_of_any_kind_survive(score: float) -> None:
 GOOD = json.loads(to_json(Plan("chosen", (Edit("a", 3, (Removal(1, 0.5, 0),)),), (Cut("a.weight", 0, 3, (1,)),))))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     "data",
     [

@@ -44,8 +44,13 @@ def test_the_graph_computes_what_the_model_does_for_any_number_of_rows(batch: in
     torch.testing.assert_close(traced.run(((rows(batch, 4),), {})), model(rows(batch, 4)))
 
 
-def test_an_example_of_one_row_serves() -> None:
-    model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+def test_an_example_of_one_row_serves_for_any_number() -> None:
+    class Folding(Base):
+        def forward(self, x: Tensor) -> Tensor:
+            pairs = self.first(x).view(x.shape[0], 2, 3).transpose(1, 2)
+            return self.last(pairs.reshape(x.shape[0], 6))
+
+    model = Folding()
     torch.testing.assert_close(trace(model, rows(1, 4)).run(((rows(5, 4),), {})), model(rows(5, 4)))
 
 

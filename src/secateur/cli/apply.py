@@ -84,5 +84,7 @@ def _read(path: Path) -> Plan:
     with reading(path) as source:
         try:
             return from_json(source.read_text(encoding="utf-8"))
-        except (PlanError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise FileError(f"{path}: not a text file ({error}); give what `secateur plan` wrote.") from error
+        except PlanError as error:
             raise FileError(f"{path}: {error}") from error

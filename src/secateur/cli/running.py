@@ -175,5 +175,7 @@ def _recipe_text(job: Job) -> str:
     words = ["secateur", "compress", "--recipe", runfolder.RECIPE, "--data", given.data, "--seed", str(given.seed)]
     words += ["--model", given.model] if given.model else []
     words += ["--weights", str(given.weights)] if given.weights else []
+    words += ["--batch-size", str(given.batch_size)]
+    words += ["--train", str(job.train)] if job.train is not None else []
     again = "".join(letter for letter in shlex.join(words) if letter.isprintable())
     return f"# {again} --out FOLDER\n{written(to_dict(job.recipe))}"

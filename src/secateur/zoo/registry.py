@@ -40,7 +40,7 @@ def build(name: str, **options: Any) -> nn.Module:
     missing = [option for option in required if option not in options]
     if missing:
         shown = "&".join(f"{option}=..." for option in missing)
-        raise SettingsError(f"{name}: {' and '.join(missing)} not given; give them, as in {name}?{shown}.")
+        raise SettingsError(f"{name}: {' and '.join(missing)} not given; write {name}?{shown} with what fits the data.")
     types = get_type_hints(module.SETTINGS)
     settings = {option: read(types[option], value, f"{name}: {option}") for option, value in options.items()}
     model: nn.Module = module.MODEL(module.SETTINGS(**settings))
