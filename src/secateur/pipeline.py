@@ -128,6 +128,10 @@ def _judged(line: _Line, run: _Run, finished: Round, recovered: Recovered, steps
     if recovered.interrupted:
         done = len(recovered.epochs)
         notes = (*notes, f"round {number}: interrupted after epoch {done} of recovery; the best is kept.")
+    if finished.plan.biased:
+        gained = sum(recovered.model.get_parameter(f"{name}.bias").numel() for name in finished.plan.biased)
+        who = ", ".join(finished.plan.biased)
+        notes = (*notes, f"round {number}: compensation gave {who} a bias, {gained} parameters more than planned.")
     drop = _drop(line.steps[0].measurement, steps[-1].measurement, run.task)
     if max_drop is not None and not drop <= max_drop:
         reason = f"validation {run.task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"

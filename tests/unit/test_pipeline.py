@@ -447,3 +447,11 @@ def test_weights_that_cannot_start_anew_are_named() -> None:
 
     result = compress(Scaled(net), task_of(), recipe(Share(0.5), from_scratch=Recovery(epochs=1)))
     assert result.notes == ("from_scratch: scale started as trained: their modules have no reset_parameters.",)
+
+
+def test_a_bias_that_compensation_adds_is_said() -> None:
+    task = task_of()
+    result = compress(net(bias=False), task, Recipe((Stage(budget=Share(0.5), recovery=None),)))
+    gained = result.plan.biased
+    assert bool(gained) == any("a bias" in note for note in result.notes)
+    assert gained
