@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +13,7 @@ from secateur.errors import DataError
 from secateur.graph import Operator
 from secateur.inference import evaluating
 from secateur.result import Event
-from secateur.sites import Read, Site, Sites
+from secateur.sites import Read, Sites
 from secateur.stats import Statistic
 from secateur.task import Task
 from secateur.tracing import trace
@@ -35,8 +36,8 @@ def calibrate(model: nn.Module, sites: Sites, task: Task, empty: S, *, watch: Wa
     rows = 0
 
     def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
-        for site, read in taps.get(node.name, ()):
-            seen[site.name] = seen[site.name].observe(rows_of(args[read.operand], read, site.units))
+        for tap in taps.get(node.name, ()):
+            seen[tap.site] = seen[tap.site].observe(_rows(args[tap.read.operand], tap))
         return operator(*args)
 
     with evaluating(model):
@@ -53,29 +54,41 @@ def calibrate(model: nn.Module, sites: Sites, task: Task, empty: S, *, watch: Wa
     return seen
 
 
-def rows_of(value: Tensor, read: Read, units: int) -> Tensor:
-    """A tensor that is read, as [rows, units]; several entries of one unit count as several rows."""
-    value = value.movedim(read.axis, -1)
-    if read.entries != tuple(range(value.shape[-1])):
-        value = value.index_select(-1, torch.tensor(read.entries, device=value.device))
-    if read.repeat > 1:
-        value = value.unflatten(-1, (units, read.repeat)).transpose(-1, -2)
-    return value.reshape(-1, units)
-
-
 def rows_in(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> int:
     """How many examples a model's arguments hold."""
     args, kwargs = arguments
     return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
 
 
-def _taps(sites: Sites) -> dict[str, list[tuple[Site, Read]]]:
-    """The node where each site is watched: its first reader that is not a norm."""
-    taps: dict[str, list[tuple[Site, Read]]] = defaultdict(list)
+@dataclass(frozen=True)
+class _Tap:
+    """Where a site is watched; `is_in_order` says that its entries are the first ones of the axis, unit after unit."""
+
+    site: str
+    units: int
+    read: Read
+    is_in_order: bool
+
+
+def _taps(sites: Sites) -> dict[str, list[_Tap]]:
+    """The taps at every node: each site is watched at its first reader that is not a norm."""
+    taps: dict[str, list[_Tap]] = defaultdict(list)
     for site in sites:
         read = next((read for read in site.reads if not read.is_norm), site.reads[0])
-        taps[read.node].append((site, read))
+        is_in_order = read.entries == tuple(range(len(read.entries)))
+        taps[read.node].append(_Tap(site.name, site.units, read, is_in_order))
     return taps
+
+
+def _rows(value: Tensor, tap: _Tap) -> Tensor:
+    """A tensor that is read, as [rows, units]; several entries of one unit count as several rows."""
+    read = tap.read
+    value = value.movedim(read.axis, -1)
+    if not tap.is_in_order or len(read.entries) != value.shape[-1]:
+        value = value.index_select(-1, torch.tensor(read.entries, device=value.device))
+    if read.repeat > 1:
+        value = value.unflatten(-1, (tap.units, read.repeat)).transpose(-1, -2)
+    return value.reshape(-1, tap.units)
 
 
 def _length(task: Task) -> int:
