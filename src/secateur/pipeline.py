@@ -3,6 +3,7 @@
 import platform
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from secateur.budget import Budget, select
+from secateur.budget import Share, select
 from secateur.compensation import repair
 from secateur.errors import DataError, ModelError, UnknownNameError
 from secateur.inference import evaluating
@@ -90,27 +91,32 @@ def compress(
     sites = find_sites(model, task)
     line = _Line(copied(model), Plan(method=""), (Step("original", 0, measure(model, task)),))
     for stage in run.recipe.stages:
-        for number in range(stage.rounds):
-            before = len(line.rounds)
-            line = line if line.is_over else _next_round(line, run, stage, stage.part(number))
-            if len(line.rounds) == before:
-                break  # nothing was removed, nor would the stage's next round remove anything
-            if on_round and line.rounds[-1].kept:
+        begun = len(line.rounds)
+        for part in range(stage.rounds):
+            done = len(line.rounds)
+            line = line if line.is_over else _next_round(line, run, stage, part, line.rounds[begun:])
+            if len(line.rounds) > done and line.rounds[-1].kept and on_round:
                 on_round(line.model, line.rounds[-1])
+            if len(line.rounds) == done and not isinstance(stage.budget, Share):
+                break  # nothing was removed, nor would the stage's next round remove anything
     return _result(line, run, sites)
 
 
-def _next_round(line: _Line, run: _Run, stage: Stage, budget: Budget) -> _Line:
+def _next_round(line: _Line, run: _Run, stage: Stage, part: int, earlier: tuple[Round, ...]) -> _Line:
+    """The line after a part of a stage, of which there were some rounds earlier."""
     number = len(line.rounds) + 1
     begun = time.perf_counter()
+    gone = Counter(edit.site for round_ in earlier for edit in round_.plan.edits for _ in edit.removed)
     try:
-        cut = _cut(line.model, run, stage, budget)
+        cut = _cut(line.model, run, stage, part, gone)
     except ModelError as error:
         if number == 1:
             raise
         return replace(line, notes=(*line.notes, f"round {number}: {error}"), is_over=True)
+    if not cut.plan.removed and isinstance(stage.budget, Share) and (earlier or part + 1 < stage.rounds):
+        return line  # a round's share of so few units is less than one
     if not cut.plan.removed:
-        note = f"round {number}: {stage.method.name} under {budget} removes nothing; raise the budget."
+        note = f"round {number}: {stage.method.name} under {stage.budget} removes nothing; raise the budget."
         return replace(line, notes=(*line.notes, note))
     steps = [_step("cut", number, cut.cut, run.task, begun)]
     if cut.folds:
@@ -147,7 +153,7 @@ def _judged(line: _Line, run: _Run, finished: Round, recovered: Recovered, steps
     )
 
 
-def _cut(model: nn.Module, run: _Run, stage: Stage, budget: Budget) -> _Cut:
+def _cut(model: nn.Module, run: _Run, stage: Stage, part: int, gone: Counter[str]) -> _Cut:
     """One round's cuts: all sites together, or one after the other with the network scored anew in between."""
     task = run.task
     names = find_sites(model, task).names if stage.one_by_one else (None,)
@@ -157,6 +163,7 @@ def _cut(model: nn.Module, run: _Run, stage: Stage, budget: Budget) -> _Cut:
         if name is not None and name not in sites.names:
             continue  # an earlier cut left it with one unit
         scores = score(done.mended, sites, task, stage.method, watch=run.watch)
+        budget = stage.part(part, {site.name: (site.units + gone[site.name], site.units) for site in sites})
         plan = select(scores, sites, budget, protect=_protected(sites, stage.protect, name))
         small, plan = certified(done.mended, plan, task)
         repaired = repair(small, done.mended, plan, task, how=stage.compensate)

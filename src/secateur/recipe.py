@@ -49,10 +49,19 @@ class Stage:
             case Count(int() as units) if units < self.rounds:
                 raise SettingsError(f"count is {units} in {self.rounds} rounds; each needs at least one unit.")
 
-    def part(self, number: int) -> Budget:
-        """The budget of round `number` (from 0), for the network that the round before has left."""
+    def part(self, number: int, widths: Mapping[str, tuple[int, int]] | None = None) -> Budget:
+        """The budget of round `number` (from 0), for the network that the round before has left.
+
+        `widths` are every site's units as the stage began and now: with them, what rounding took too much or too little
+        in earlier rounds is made good, so that all rounds together remove the share to the unit.
+        """
         n = self.rounds
         match self.budget:
+            case _ if n == 1:
+                return self.budget
+            case Share(ratio, "site") if widths is not None:
+                share = 1.0 - (1.0 - ratio) ** ((number + 1) / n)
+                return Count({site: _due(share, before, now) for site, (before, now) in widths.items()})
             case Share(ratio, of):
                 return Share(1.0 - (1.0 - ratio) ** (1.0 / n), of)
             case Params(float() as limit):
@@ -69,6 +78,11 @@ class Stage:
 def _part(units: int, number: int, rounds: int) -> int:
     """What falls to one round, the first rounds taking one more where it does not come out even."""
     return units // rounds + (number < units % rounds)
+
+
+def _due(share: float, before: int, now: int) -> int:
+    """How many units still have to go until a share of those before is gone; one stays."""
+    return min(max(int(share * before + 0.5) - (before - now), 0), now - 1)
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,21 @@ def test_rounds_together_remove_the_share(ratio: float, rounds: int) -> None:
     assert left == pytest.approx(1.0 - ratio)
 
 
+@given(SHARES, st.integers(2, 8), st.integers(2, 40))
+def test_rounds_together_remove_the_share_to_the_unit(ratio: float, rounds: int, units: int) -> None:
+    stage = Stage(budget=Share(ratio), rounds=rounds)
+    left = units
+    for number in range(rounds):
+        gone = stage.part(number, {"a": (units, left)}).units["a"]
+        assert gone >= 0
+        left -= gone
+    assert left == max(units - int(ratio * units + 0.5 + 1e-9), 1)
+
+
+def test_one_round_is_the_share_itself() -> None:
+    assert Stage(budget=Share(0.3)).part(0, {"a": (8, 8)}) == Share(0.3)
+
+
 @pytest.mark.parametrize("kind", [Params, Macs])
 def test_rounds_together_reach_the_share_that_may_be_left(kind: type[Params] | type[Macs]) -> None:
     parts = [Stage(budget=kind(0.2), rounds=3).part(number) for number in range(3)]
