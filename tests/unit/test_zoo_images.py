@@ -118,7 +118,6 @@ def test_shortcuts_b_add_two_convolutions_with_norms(name: str, blocks: int) -> 
         ("lenet", MNIST),
         ("resnet18", {**CIFAR, "stem": "3x3_pool"}),
         ("resnet20", {}),
-        ("resnet20", {"shortcut": "B"}),
         ("densenet", SHORT_DENSE),
         ("mobilenet_v1", {}),
     ],
