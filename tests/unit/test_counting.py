@@ -188,6 +188,7 @@ FREE = [
     *(nn.ReflectionPad2d(1), nn.CircularPad2d(1), nn.Unfold(2), nn.LocalResponseNorm(2), nn.Identity()),
     Applied(lambda x: torch.cat([*x.chunk(2, 1), x[:, :1]], 1).roll(1, 1).flip(2).repeat(1, 2, 1, 1).sum(1)),
     Applied(lambda x: torch.where(x > 0, x, x.cumsum(1)).masked_fill(x < -1, 0.0).std(1).clamp_(0).sqrt()),
+    Applied(lambda x: ((x > 0) & (x < 1) | (x == 2) ^ ~(x != 3)).detach().float()),
     Applied(lambda x: torch.stack(x.unbind(1), 1).permute(0, 2, 3, 1).expand(-1, -1, -1, 4).tril().topk(2).values),
     Applied(lambda x: F.grid_sample(x, x[:, :2].movedim(1, -1), align_corners=False).gather(1, x.argsort(1))),
 ]

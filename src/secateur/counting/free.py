@@ -4,10 +4,11 @@ import torch
 from torch._ops import OpOverload
 
 _ENTRIES = """_assert_async _assert_tensor_metadata _functional_assert_async _prelu_kernel _to_copy alpha_dropout clone
-complex copy cumprod cumsum data dropout feature_alpha_dropout feature_dropout fill glu hardswish lift lift_fresh_copy
-log_sigmoid negative outer polar prelu requires_grad rrelu type_as zero"""
-_COMPARED = """absolute allclose arccos arccosh arcsin arcsinh arctan arctan2 arctanh divide fix greater greater_equal
-isclose isin isreal less less_equal multiply not_equal subtract"""
+complex copy cumprod cumsum data detach dropout feature_alpha_dropout feature_dropout fill glu hardswish lift
+lift_fresh_copy log_sigmoid negative outer polar prelu requires_grad rrelu type_as zero"""
+_COMPARED = """__and__ __iand__ __ior__ __ixor__ __lshift__ __or__ __rshift__ __xor__ absolute allclose arccos arccosh
+arcsin arcsinh arctan arctan2 arctanh divide fix greater greater_equal isclose isin isreal less less_equal multiply
+not_equal subtract"""
 _NORMS = """_batch_norm_no_update _fused_rms_norm _log_softmax _native_batch_norm_legit_no_training _safe_softmax
 _softmax _weight_norm _weight_norm_interface batch_norm cosine_similarity cross_entropy_loss cudnn_batch_norm group_norm
 instance_norm layer_norm linalg_norm linalg_vector_norm local_response_norm log_softmax native_batch_norm

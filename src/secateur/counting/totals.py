@@ -71,7 +71,8 @@ def _name(node: Node) -> str:
     """An operator's name, in-place or not; with its library's name where that is not torch's own."""
     match node.target:
         case OpOverload(namespace="aten"):
-            return operator_of(node).removesuffix("_")
+            name = operator_of(node)
+            return name if name.endswith("__") else name.removesuffix("_")  # __and__ is not in place
         case OpOverload() as target:
             return str(target._schema.name)
     return str(node.target)
