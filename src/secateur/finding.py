@@ -21,7 +21,7 @@ from secateur.surgery import proven
 from secateur.task import Arguments, Task
 from secateur.tracing import Example, arguments_of_example, check_weights, nothing_left, sites_in, trace_on
 
-SHARE = 4  # one of so many units of each block goes in the trial
+SHARES = (0.25, 0.375, 0.5)  # of each block's units; neighbours differ, so that sizes equal by chance do not stay so
 _LAYERS = re.compile(r"\d+")
 
 Family = tuple[Site, ...]  # a site and its twins
@@ -43,6 +43,11 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     traced = trace_on(_stirred(model), arguments)
     sites = sites_in(traced, whole_heads=whole_heads)
     reasons = _refused(_families(sites), _trial(traced, sites, arguments))
+    if reasons:  # perhaps a size goes by a name of the user's own
+        more = sites_in(traced, whole_heads=whole_heads, any_name=True)
+        if more != sites:
+            other = _refused(_families(more), _trial(traced, more, arguments))
+            sites, reasons = (more, other) if len(other) < len(reasons) else (sites, reasons)
     if not reasons:
         return sites
     pinned = tuple(Pinned(name, sites[name].units, "forward", reason) for name, reason in reasons.items())
@@ -87,7 +92,11 @@ def _families(sites: Sites) -> list[Family]:
 def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     """A function that cuts some sites of a copy and says what went wrong; nothing, if they follow."""
     generator = torch.Generator().manual_seed(0)
-    chosen = {site.name: _some(site, generator) for site in sites}
+    chosen = {
+        site.name: _some(site, SHARES[number % len(SHARES)], generator)
+        for number, family in enumerate(_families(sites))
+        for site in family
+    }
 
     def trial(some: Sequence[Family]) -> str:
         small = width.copied(traced.model)
@@ -104,9 +113,9 @@ def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     return trial
 
 
-def _some(site: Site, generator: torch.Generator) -> tuple[int, ...]:
-    """A quarter of a site's units, from every block as many but not the same."""
-    count = min(max(site.steps // SHARE, 1), site.steps - 1)
+def _some(site: Site, share: float, generator: torch.Generator) -> tuple[int, ...]:
+    """A share of a site's units, from every block as many but not the same."""
+    count = min(max(round(site.steps * share), 1), site.steps - 1)
     orders = [torch.randperm(site.steps, generator=generator)[:count] + b * site.steps for b in range(site.blocks)]
     return tuple(sorted(torch.cat(orders).tolist()))
 

@@ -26,7 +26,11 @@ from secateur.task import Arguments, Task
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 
 _MULTIPLIES = {"linear", "matmul", "mm", "addmm"}
-_CONVOLVES = {*(f"conv{number}d" for number in (1, 2, 3)), *(f"conv_transpose{number}d" for number in (1, 2, 3))}
+_CONVOLVES = {
+    "convolution",
+    *(f"conv{number}d" for number in (1, 2, 3)),
+    *(f"conv_transpose{number}d" for number in (1, 2, 3)),
+}
 _TURNS = {"t", "transpose", "permute", "numpy_T", "mT"}
 _SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride"}
 _SHAPES = frozenset(
@@ -62,20 +66,22 @@ def trace_on(model: nn.Module, arguments: Arguments) -> Traced:
     return traced
 
 
-def sites_in(traced: Traced, *, whole_heads: bool = False) -> Sites:
+def sites_in(traced: Traced, *, whole_heads: bool = False, any_name: bool = False) -> Sites:
     """Every place in a traced model where units can be removed, what is pinned by which operator, and what it costs.
+
+    `any_name` takes every number on a module that equals a size for that size, not just those of usual names.
 
     Raises:
         ModelError: nothing at all can be removed; the message lists why.
     """
     coupling = Coupling(whole_heads=whole_heads)
-    flow = _flow(traced, coupling)
+    flow = _flow(traced, coupling, any_name=any_name)
     sites, pinned = sites_of(coupling, flow)
     if not sites:
         raise nothing_left(traced.model, pinned)
     rows = _rows(traced)
     works = tuple(TensorCost(name, shape, macs / rows, is_parameter=False) for name, shape, macs in works_of(coupling))
-    return Sites(sites, pinned, (*_costs(traced), *works))
+    return Sites(sites, pinned, (*costs_of(traced), *works))
 
 
 def sites_for(traced: Traced, plan: Plan) -> Sites:
@@ -167,7 +173,7 @@ def _unfused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _flow(traced: Traced, coupling: Coupling) -> Flow:
+def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
     """Walk the graph with the rules."""
     values: dict[str, Any] = {}
     for node in traced.nodes:
@@ -190,7 +196,7 @@ def _flow(traced: Traced, coupling: Coupling) -> Flow:
         output=traced.nodes[-1].name,
         modules={node.name: module_of(node) for node in traced.nodes},
         shaped={node.name: operator for node in traced.nodes if (operator := operator_of(node)) in _SHAPES},
-        numbers={name: _sizes_on(module) for name, module in traced.model.named_modules()},
+        numbers={name: _sizes_on(module, any_name=any_name) for name, module in traced.model.named_modules()},
     )
 
 
@@ -199,10 +205,10 @@ def _asks(operator: str) -> bool:
     return operator in _SIZE_QUESTIONS or operator.startswith("_assert")
 
 
-def _sizes_on(module: nn.Module) -> dict[str, int]:
-    """The sizes that a module holds as plain numbers, by the names that are usual for them."""
-    own = vars(module)
-    return {name: own[name] for name in (*SIZES, *OUTPUTS, *GROUPS) if isinstance(own.get(name), int)}
+def _sizes_on(module: nn.Module, *, any_name: bool) -> dict[str, int]:
+    """The sizes that a module holds as plain numbers, by the names that are usual for them, or by any."""
+    names = vars(module) if any_name else (*SIZES, *OUTPUTS, *GROUPS)
+    return {name: number for name in names if type(number := vars(module).get(name)) is int}
 
 
 def _known(node: Node, values: Mapping[str, Any]) -> list[Value]:
@@ -222,10 +228,11 @@ def _call(node: Node, values: Mapping[str, Any], traced: Traced, shapes: tuple[A
     names = tuple(traced.tensors.get(arg.name) if isinstance(arg, Node) else None for arg in node.args)
     args = tuple(value(arg) for arg in node.args)
     kwargs = {name: value(arg) for name, arg in node.kwargs.items()}
-    return Call(node.name, operator_of(node), args, shapes[0], names, kwargs, shapes[1])
+    origins = tuple(_origin(arg, traced) for arg in node.args)
+    return Call(node.name, operator_of(node), args, shapes[0], names, kwargs, shapes[1], origins)
 
 
-def _costs(traced: Traced) -> tuple[TensorCost, ...]:
+def costs_of(traced: Traced) -> tuple[TensorCost, ...]:
     """Every tensor's shape, and how many multiply-adds each entry does for one row of the example."""
     macs: dict[str, float] = defaultdict(float)
     rows = _rows(traced)
@@ -270,7 +277,11 @@ def _weight_of(node: Node, traced: Traced) -> str | None:
     if node.op != "call_function" or operator_of(node) not in _MULTIPLIES | _CONVOLVES:
         return None
     place = 2 if operator_of(node) == "addmm" else 1
-    weight = node.args[place]
+    return _origin(node.args[place], traced)
+
+
+def _origin(weight: Any, traced: Traced) -> str | None:
+    """The parameter that an argument is, transposed or not."""
     while isinstance(weight, Node) and operator_of(weight) in _TURNS:
         weight = weight.args[0]
     return traced.tensors.get(weight.name) if isinstance(weight, Node) else None

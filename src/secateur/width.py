@@ -100,10 +100,12 @@ def _resize_norm_(module: nn.Module) -> None:
     match module:
         case nn.modules.batchnorm._NormBase() if module.running_mean is not None or module.affine:
             module.num_features = len(module.running_mean if module.running_mean is not None else module.weight)
-        case nn.LayerNorm() | nn.RMSNorm() if module.elementwise_affine:
-            module.normalized_shape = tuple(module.weight.shape)
         case nn.GroupNorm() if module.affine:
             module.num_channels = len(module.weight)
+        case _ if isinstance(vars(module).get("normalized_shape"), tuple):  # torch's norms, and those written like them
+            weight = module._parameters.get("weight")
+            if weight is not None:
+                module.normalized_shape = tuple(weight.shape)
 
 
 def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:

@@ -16,8 +16,9 @@ from secateur.errors import ExactnessError, ModelError, PlanError
 from secateur.finding import find_sites
 from secateur.inference import evaluating
 from secateur.plan import Plan
+from secateur.reading import silenced
 from secateur.sites import Site, Sites
-from secateur.surgery import apply, certify, silenced
+from secateur.surgery import apply, certify
 from secateur.task import Task
 from secateur.tracing import sites_in, trace
 from secateur.width import tensors_of
@@ -363,7 +364,9 @@ class Sized(nn.Module):
 )
 def test_a_forward_that_holds_a_width_is_found_out(how: str, why: str) -> None:
     model = Sized(how)
-    plan = plan_of(find_sites(model, rows(6, 4)), {"first": (0, 1, 2)})
+    with pytest.raises(ModelError, match=f"first: 6 units, forward .*{why}"):
+        find_sites(model, rows(6, 4))
+    plan = plan_of(sites_in(trace(model, rows(6, 4))), {"first": (0, 1, 2)})
     with pytest.raises(ExactnessError, match=why) as raised:
         apply(model, plan, verify=True, example=rows(6, 4))
     assert "x.shape" in str(raised.value)

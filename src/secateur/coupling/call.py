@@ -12,7 +12,8 @@ class Call:
     """One operator call in the graph: tensors are values, and everything else is as it stands in the graph.
 
     `args` are the positional arguments, `kwargs` the others; `names` has, for every positional argument, the parameter
-    that it is, unchanged. `shape` is that of the (first) result, `shapes` has one for each of several.
+    that it is, unchanged, `origins` the one that it is, transposed or not. `shape` is that of the (first) result,
+    `shapes` has one for each of several.
     """
 
     node: str
@@ -22,6 +23,7 @@ class Call:
     names: tuple[str | None, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     shapes: tuple[tuple[int, ...], ...] = ()
+    origins: tuple[str | None, ...] = ()
 
     @property
     def values(self) -> tuple[Value, ...]:

@@ -88,16 +88,13 @@ def _twins(counted: Counted, beside: Pairs) -> Mapping[int, list[int]]:
     return {site: [other for other in others if other != site] for site, others in twins.items()}
 
 
-def _counted_at(operator: str) -> frozenset[str]:
-    return OUTPUTS if operator == "addmm" else SIZES
-
-
 def _mentions(coupling: Coupling, flow: Flow) -> Iterable[tuple[str, list[str], Labels]]:
     """Where shapes change inside modules that hold sizes: the node, the sizes' names, and labels that flow there."""
     for tally in coupling.tallies:
         yield tally.node, [tally.name], tally.labels
     for node, operator in flow.shaped.items():
-        names = list(flow.numbers.get(flow.modules[node], {}).keys() & _counted_at(operator))
+        own = flow.numbers.get(flow.modules[node], {}).keys()
+        names = sorted(own & OUTPUTS if operator == "addmm" else own - OUTPUTS - GROUPS)
         for near in (node, *flow.sources[node]) if names and operator != "addmm" else (node,) if names else ():
             value = flow.values.get(near)
             for field in value.fields if isinstance(value, Value) else ():

@@ -20,6 +20,12 @@ def reshape(coupling: Coupling, call: Call) -> Result:
     return unknown(coupling, call, "the reshape mixes units in a way that no rule follows")
 
 
+def same(coupling: Coupling, call: Call) -> Result:
+    """The first argument, in another form."""
+    x: Value = call.args[0]
+    return Value(call.shape, x.fields, x.loose)
+
+
 def permute(coupling: Coupling, call: Call) -> Result:
     """Axes in another order."""
     order = [axis % len(call.shape) for axis in call.args[1]]
@@ -225,7 +231,7 @@ def _pieces(coupling: Coupling, call: Call, x: Value, axis: int, sizes: list[int
 
 
 def _selected(coupling: Coupling, call: Call, x: Value, axis: int, place: int) -> Value:
-    fields = []
+    fields: list[Labels] = []
     shape = tuple(size for number, size in enumerate(x.shape) if number != axis)
     for field in x.fields:
         if field.shape[axis] > 1 and len(varying(field)) == 1:
@@ -233,7 +239,7 @@ def _selected(coupling: Coupling, call: Call, x: Value, axis: int, place: int) -
             continue
         if field.shape[axis] > 1:
             coupling.hold(field, axis, call.operator)
-        fields.append(field.take(place if field.shape[axis] > 1 else 0, axis))
+        fields.append(np.squeeze(field.take([place if field.shape[axis] > 1 else 0], axis), axis))
     return Value(shape, tuple(fields))
 
 

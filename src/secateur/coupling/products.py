@@ -150,7 +150,7 @@ def _without(x: Value, axis: int) -> Value:
 
 def _count(coupling: Coupling, call: Call, weight: Value, axes: tuple[int, int], place: int = 1) -> None:
     """A weight that is no parameter (normalised, dequantised …) still costs: its product is counted as work."""
-    if call.name(place) is not None:
+    if place < len(call.origins) and call.origins[place] is not None:
         return
     lanes = [vector(weight.along(axis), axis) for axis in axes]
     positions = prod(call.shape) // max(weight.shape[axes[0]], 1)

@@ -110,8 +110,8 @@ def _is_apart(block: NDArray[np.int64], place: NDArray[np.int64], units: int) ->
         return _whole_runs(block.ravel()[own], place.ravel()[own], units) is not None
     for axis in axes:
         blocks, places = (np.moveaxis(array, axis, -1).reshape(-1, block.shape[axis]) for array in (block, place))
-        rows = list(zip(blocks, places, strict=True))
-        if all(len(set(b.tolist())) == 1 and _whole_runs(b, p, units) is not None for b, p in rows):
+        runs = [_whole_runs(b[b >= 0], p[b >= 0], units) for b, p in zip(blocks, places, strict=True)]
+        if all(run == 1 for run in runs):
             return True
     return False
 

@@ -23,7 +23,7 @@ def elementwise(coupling: Coupling, call: Call) -> Result:
 
 
 def spatial(coupling: Coupling, call: Call) -> Result:
-    """Pooling and resizing work along the last axes, channel by channel."""
+    """Pooling, resizing and triangles work along the last axes, channel by channel."""
     x = call.args[0]
     moved = set(range(len(x.shape) - _dimensions(call.operator), len(x.shape)))
     fields = []
@@ -50,7 +50,7 @@ _UNARY = """relu relu_ relu6 relu6_ elu elu_ selu selu_ celu celu_ gelu gelu_ si
 hardsigmoid hardsigmoid_ hardtanh hardtanh_ leaky_relu leaky_relu_ log_sigmoid rrelu rrelu_ sigmoid sigmoid_ softplus
 softshrink hardshrink tanh tanh_ threshold threshold_ dropout dropout_ alpha_dropout feature_dropout
 feature_alpha_dropout abs neg exp log sqrt rsqrt square sin cos erf reciprocal clamp clamp_ clone contiguous detach
-detach_ alias to _to_copy log1p expm1 sign floor ceil round logical_not bitwise_not nan_to_num tril triu type_as
+detach_ alias to _to_copy log1p expm1 sign floor ceil round logical_not bitwise_not nan_to_num
 lift_fresh_copy"""
 _BINARY = """add add_ sub sub_ rsub mul mul_ div div_ pow pow_ maximum minimum where lerp clamp_min clamp_max
 masked_fill masked_fill_ addcmul addcdiv eq ne lt le gt ge logical_and logical_or remainder fmod atan2 copy_"""
@@ -83,6 +83,7 @@ RULES: dict[str, Rule] = {
         ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk"), moves.split
     ),
     **dict.fromkeys(("index", "index_select"), moves.index),
+    **dict.fromkeys(("tril", "triu"), spatial),
     **dict.fromkeys(("roll", "flip"), moves.roll),
     **dict.fromkeys(("pad", "constant_pad_nd"), moves.pad),
     **dict.fromkeys(("expand", "expand_as", "broadcast_to"), moves.expand),
@@ -106,4 +107,5 @@ RULES: dict[str, Rule] = {
     "pixel_shuffle": moves.pixel_shuffle,
     "pixel_unshuffle": moves.pixel_unshuffle,
     "getitem": moves.getitem,
+    "type_as": moves.same,
 }
