@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from secateur.compensation import compensate, repair
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
+    from secateur.huggingface import from_pretrained, save_pretrained
+    from secateur.judging import judge
     from secateur.measurement import measure
     from secateur.methods import score
     from secateur.pipeline import compress
@@ -47,6 +49,8 @@ __all__ = [
     "export_onnx",
     "export_program",
     "find_sites",
+    "from_pretrained",
+    "judge",
     "load",
     "load_weights",
     "measure",
@@ -55,6 +59,7 @@ __all__ = [
     "recover",
     "repair",
     "save",
+    "save_pretrained",
     "score",
     "select",
 ]
@@ -64,6 +69,8 @@ _HOMES = {
     "compensation": ("compensate", "repair"),
     "errors": ("CompressionError",),
     "export": ("export_onnx", "export_program"),
+    "huggingface": ("from_pretrained", "save_pretrained"),
+    "judging": ("judge",),
     "measurement": ("measure",),
     "methods": ("methods", "score"),
     "pipeline": ("compress",),
