@@ -1,5 +1,7 @@
 """Model addresses: what they name, what is built, and which inputs that takes."""
 
+# ruff: noqa: ARG001, ARG005  # stand-ins have the signatures of what they stand for
+
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -46,7 +48,7 @@ def test_an_address_names_a_source_and_its_options(address: str, wanted: Address
         ),
         ("timm:vgg?a=1&a=2", SettingsError, "a is given twice"),
         ("hf:bert?clas=BertModel", UnknownNameError, "'clas' is not a known option of hf:; did you mean class"),
-        ("tim:vgg", UnknownNameError, "'tim:' is not a known model address; did you mean timm:NAME"),
+        ("tim:vgg", UnknownNameError, "'tim:' is not a known model address; known: FILE.py:FUNCTION, hf:DIR"),
     ],
 )
 def test_what_is_no_address_is_refused(address: str, error: type[CompressionError], complaint: str) -> None:
@@ -115,6 +117,7 @@ def test_folders_that_cannot_be_trusted_or_read_are_refused(plain: Path) -> None
     with pytest.raises(FileError, match=r"its weights are no safetensors \(pytorch_model.bin\); save them anew"):
         sources.build(f"hf:{plain}", 0, {})
     (plain / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}')
+    (plain / "pytorch_model.bin").unlink()
     (plain / "mine.py").write_text("raise SystemExit('run')")
     with pytest.raises(FileError, match=r"its config cannot be read: .*custom code"):
         sources.build(f"hf:{plain}", 0, {})
@@ -127,8 +130,6 @@ def test_a_name_that_is_not_in_the_cache_is_refused_offline(monkeypatch: pytest.
 
 
 class Weights:
-    meta: dict[str, Any] = {}
-
     def transforms(self) -> Any:
         return SimpleNamespace(crop_size=[384])
 
@@ -163,7 +164,7 @@ def test_torchvision_models_are_random_unless_weights_are_asked_for(monkeypatch:
     assert not sources.comes_trained("torchvision:resnet18")
     with pytest.raises(UnknownNameError, match="'resnet81' is not a known model of torchvision; did you mean resnet18"):
         sources.build("torchvision:resnet81", 0, {})
-    with pytest.raises(SettingsError, match="torchvision:resnet18: .*unexpected keyword argument 'classes'"):
+    with pytest.raises(SettingsError, match=r"torchvision:resnet18: .*unexpected keyword argument 'classes'"):
         sources.build("torchvision:resnet18?classes=7", 0, {})
 
 
