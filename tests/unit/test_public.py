@@ -28,6 +28,8 @@ NAMES = [
     "export_onnx",
     "export_program",
     "find_sites",
+    "from_pretrained",
+    "judge",
     "load",
     "load_weights",
     "measure",
@@ -36,6 +38,7 @@ NAMES = [
     "recover",
     "repair",
     "save",
+    "save_pretrained",
     "score",
     "select",
 ]
