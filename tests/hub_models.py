@@ -1,5 +1,7 @@
 """Tiny models of transformers, built offline from configs, and cuts of them."""
 
+from functools import cache, partial
+
 import torch
 import transformers
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from secateur import apply, find_sites, plan_of
 from secateur.huggingface import example_of
 from secateur.plan import Plan
+from secateur.sites import Sites
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 50}
 IMAGES = {"image_size": 32, "patch_size": 8}
@@ -35,7 +38,13 @@ def filled(model: nn.Module) -> nn.Module:
 
 def cut(model: nn.Module, *, even: bool) -> tuple[nn.Module, Plan]:
     """The model without some neurons between its layers: as many in each, or one more in every later one."""
-    sites = [site for site in find_sites(model, example_of(model)) if site.units == SIZES["intermediate_size"]]
-    gone = {site.name: tuple(range(8 if even else 8 + number)) for number, site in enumerate(sites)}
-    plan = plan_of(find_sites(model, example_of(model)), gone)
+    sites = _sites(type(model))
+    between = [site.name for site in sites if site.units == SIZES["intermediate_size"]]
+    plan = plan_of(sites, {name: tuple(range(8 if even else 8 + number)) for number, name in enumerate(between)})
     return apply(model, plan), plan
+
+
+@cache  # tracing is slow, and models of one class here have the same sites
+def _sites(kind: type[nn.Module]) -> Sites:
+    model = {"LlamaForCausalLM": llama, "ViTForImageClassification": vit}.get(kind.__name__, partial(bert, kind))()
+    return find_sites(model, example_of(model))
