@@ -30,7 +30,7 @@ def test_a_model_takes_the_example_of_its_address(address: str, shape: tuple[int
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_unknown_names_and_options_are_refused(library: str) -> None:
-    with pytest.raises(UnknownNameError, match="did you mean .*resnet18"):
+    with pytest.raises(UnknownNameError, match=r"did you mean .*resnet18"):
         sources.build(f"{library}:resnet_18", 0, {})
     with pytest.raises(SettingsError, match="unexpected keyword argument"):
         sources.build(f"{library}:resnet18?no_such_option=1", 0, {})
