@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from secateur import methods
     from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select
     from secateur.compensation import compensate, repair
+    from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
+    from secateur.finding import find_sites
     from secateur.huggingface import from_pretrained, save_pretrained
     from secateur.judging import judge
     from secateur.measurement import measure
     from secateur.methods import score
-    from secateur.pipeline import compress
+    from secateur.pipeline import Progress, compress
     from secateur.plan import Plan
     from secateur.recipe import Recipe, Stage
     from secateur.recovery import Recovery, recover
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from secateur.storage import load, load_weights, save
     from secateur.surgery import apply
     from secateur.task import Task
-    from secateur.tracing import find_sites
 
 __all__ = [
     "Below",
@@ -35,6 +36,7 @@ __all__ = [
     "Macs",
     "Params",
     "Plan",
+    "Progress",
     "Recipe",
     "Recovery",
     "Result",
@@ -57,6 +59,9 @@ __all__ = [
     "methods",
     "plan_of",
     "recover",
+    "remap_average",
+    "remap_optimizer",
+    "remap_scheduler",
     "repair",
     "save",
     "save_pretrained",
@@ -67,13 +72,14 @@ __all__ = [
 _HOMES = {
     "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select"),
     "compensation": ("compensate", "repair"),
+    "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
     "export": ("export_onnx", "export_program"),
     "huggingface": ("from_pretrained", "save_pretrained"),
     "judging": ("judge",),
     "measurement": ("measure",),
     "methods": ("methods", "score"),
-    "pipeline": ("compress",),
+    "pipeline": ("Progress", "compress"),
     "plan": ("Plan",),
     "recipe": ("Recipe", "Stage"),
     "recovery": ("Recovery", "recover"),
@@ -83,7 +89,7 @@ _HOMES = {
     "storage": ("load", "load_weights", "save"),
     "surgery": ("apply",),
     "task": ("Task",),
-    "tracing": ("find_sites",),
+    "finding": ("find_sites",),
 }
 
 

@@ -8,9 +8,10 @@ from torch import nn
 from secateur import surgery
 from secateur.budget import plan_of
 from secateur.errors import CompressionError, ExactnessError
+from secateur.finding import find_sites
 from secateur.matching import Units, removed_units
 from secateur.plan import Certificate
-from secateur.tracing import Example, find_sites
+from secateur.tracing import Example
 from secateur.width import tensors_of
 
 _SHOWN = 3
