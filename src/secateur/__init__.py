@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
     from secateur.finding import find_sites
+    from secateur.huggingface import from_pretrained, save_pretrained
+    from secateur.judging import judge
     from secateur.measurement import measure
     from secateur.methods import score
     from secateur.pipeline import Progress, compress
@@ -49,6 +51,8 @@ __all__ = [
     "export_onnx",
     "export_program",
     "find_sites",
+    "from_pretrained",
+    "judge",
     "load",
     "load_weights",
     "measure",
@@ -60,6 +64,7 @@ __all__ = [
     "remap_scheduler",
     "repair",
     "save",
+    "save_pretrained",
     "score",
     "select",
 ]
@@ -70,6 +75,8 @@ _HOMES = {
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
     "export": ("export_onnx", "export_program"),
+    "huggingface": ("from_pretrained", "save_pretrained"),
+    "judging": ("judge",),
     "measurement": ("measure",),
     "methods": ("methods", "score"),
     "pipeline": ("Progress", "compress"),

@@ -78,6 +78,21 @@ def tie_(model: nn.Module, ties: Mapping[str, str]) -> None:
             _put_(model, name, state[earlier], state[earlier])
 
 
+def give_memory_(model: nn.Module) -> None:
+    """Move parameters on the meta device to the CPU in place, what is tied together; they hold anything, to be filled.
+
+    Buffers there stay: a buffer that is not saved would never get its values.
+    """
+    moved: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.is_meta:
+                if id(parameter) not in moved:
+                    memory = torch.empty_like(parameter, device="cpu")
+                    moved[id(parameter)] = nn.Parameter(memory, requires_grad=parameter.requires_grad)
+                module._parameters[name] = moved[id(parameter)]
+
+
 def _unfold_(state: Mapping[str, Tensor]) -> None:
     """Give expanded tensors, whose entries share memory, a place for every entry in place: else they take no values."""
     for tensor in state.values():

@@ -18,7 +18,7 @@ from secateur.task import Arguments
 
 # what torch.export raises for a forward that it cannot follow, and a program for arguments that it cannot take
 FAILURES = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError)
-_TALKATIVE = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "onnxscript", "onnx_ir")
+_TALKATIVE = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "onnxscript", "onnx_ir", "transformers")
 
 
 def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
@@ -56,7 +56,7 @@ def tensors_in(values: Any) -> list[Tensor]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what exporters print, warn and log off the screen."""
+    """Keeps what exporters and transformers print, warn and log off the screen."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     try:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from secateur import checkpoints, tensorfile, width
 from secateur.errors import FileError, ModelError, PlanError, SettingsError
-from secateur.fitting import fill_, state_of, tie_, ties_of
+from secateur.fitting import fill_, give_memory_, state_of, tie_, ties_of
 from secateur.plan import Plan, from_json, to_json
 from secateur.tracing import check_weights
 
@@ -40,7 +40,7 @@ def load(path: str | Path, *, build: Callable[[], nn.Module]) -> nn.Module:
     """The model in a file that `save` wrote: the original as `build` makes it, cut by the plan, with the saved weights.
 
     Modes and `requires_grad` are as built, dtypes and ties as saved. Without a plan, shapes that differ are taken from
-    the file.
+    the file. To save time, `build` may make parameters (not buffers) on the meta device.
 
     Raises:
         FileError: the file is damaged, or was saved from a model that `build` does not make.
@@ -76,6 +76,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """
     tensors = checkpoints.read(path)
     loaded = width.copied(model)
+    give_memory_(loaded)
     fill_(loaded, tensors, str(path), "is this the right model for these weights?" + _if_cut(path))
     try:
         check_weights(loaded)
@@ -133,6 +134,8 @@ def _plan(note: tensorfile.Note, path: str | Path) -> Plan | None:
 def _shrink_(model: nn.Module, made: Plan | None, tensors: Mapping[str, Tensor]) -> None:
     if made is not None:
         width.cut_(model, made)
+    give_memory_(model)
+    if made is not None:
         return
     own = state_of(model)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

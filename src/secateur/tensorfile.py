@@ -1,8 +1,9 @@
 """A safetensors file with a note in its header, both under checksums.
 
 Layout (safetensors): 8 bytes with the header's length, the header in JSON, the tensors' bytes. The header's string map
-`__metadata__` holds `secateur`, the note as JSON, and `secateur_header`, SHA-256 of the rest of the header. The note
-holds `format`, `sha256` of the tensors' bytes, and `tensors`: names that stand for a tensor written under another name.
+`__metadata__` holds `secateur`, the note as JSON, `secateur_header`, SHA-256 of the rest of the header, and `format`
+`pt`, without which older versions of transformers refuse a file. The note holds `format`, `sha256` of the tensors'
+bytes, and `tensors`: names that stand for a tensor written under another name.
 """
 
 import hashlib
@@ -55,7 +56,7 @@ def write(tensors: Mapping[str, Tensor], ties: Mapping[str, str], path: str | Pa
     end = 8 + int.from_bytes(plain[:8], "little")
     entries = json.loads(bytes(plain[8:end]))
     sha256 = hashlib.sha256(plain[end:]).hexdigest()
-    metadata = {_NOTE: json.dumps({"format": FORMAT, **note, "tensors": dict(ties), "sha256": sha256})}
+    metadata = {"format": "pt", _NOTE: json.dumps({"format": FORMAT, **note, "tensors": dict(ties), "sha256": sha256})}
     metadata[_CHECKSUM] = _digest(entries, metadata)
     header = json.dumps({_METADATA: metadata, **entries}).encode()
     header += b" " * (-len(header) % 8)  # tensors start at a multiple of 8 bytes

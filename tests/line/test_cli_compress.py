@@ -13,8 +13,8 @@ import torch
 
 import commands
 from commands import DATA, MINE, MODEL
-from secateur import recipe, storage
-from secateur.cli import addresses, running
+from secateur import recipe, sources, storage
+from secateur.cli import running
 from secateur.plan import from_json
 from secateur.report.reading import read
 
@@ -62,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(path: Path) -> torch.nn.Module:
     """A network of a run folder, as any process would load it."""
-    return storage.load(path, build=lambda: addresses.build("mine.py:build", 0, {}))
+    return storage.load(path, build=lambda: sources.build("mine.py:build", 0, {}))
 
 
 def test_a_run_folder_holds_everything_and_nothing_else(finished: Path) -> None:
@@ -218,7 +218,7 @@ def test_ctrl_c_in_the_middle_of_recovery_keeps_what_is_finished() -> None:
     arguments = ["compress", *MODEL, "--data", "mine.py:long", "--remove", "50%", "--recover", "100000", "--out", "run"]
     process = subprocess.Popen(
         [sys.executable, "-m", "secateur.cli", *arguments, "--verbose", "--json"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(addresses.__file__).parents[2])},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(sources.__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

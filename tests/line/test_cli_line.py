@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 
 import commands
 from commands import DATA, MINE, MODEL
-from secateur import storage
-from secateur.cli import addresses
+from secateur import sources, storage
 from secateur.cli.app import COMMANDS
 from secateur.plan import from_json
 
@@ -113,7 +112,7 @@ def test_a_second_cut_is_numbered_as_in_the_original(walked: Path, monkeypatch: 
 def test_verify_refuses_weights_that_do_not_belong_to_the_plan(walked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(walked)
     plan = storage.read_plan("small.safetensors")
-    build = lambda: addresses.build("mine.py:build", 0, {})  # noqa: E731
+    build = lambda: sources.build("mine.py:build", 0, {})  # noqa: E731
     storage.save(build(), "uncut.safetensors", plan=plan, builder="mine.py:build")
     given = (*MODEL, *DATA, "--weights", "trained.safetensors")
     assert "misshapen" in commands.refusal("verify", *given, "--cut", "uncut.safetensors")
@@ -148,7 +147,7 @@ def test_scores_survive_the_file_bit_for_bit(walked: Path, monkeypatch: pytest.M
 
     monkeypatch.chdir(walked)
     task = data.load("mine.py:task").task
-    model = storage.load("trained.safetensors", build=lambda: addresses.build("mine.py:build", 0, {}))
+    model = storage.load("trained.safetensors", build=lambda: sources.build("mine.py:build", 0, {}))
     sites = find_sites(model, task)
     wanted = score(model, sites, task, "dense")
     found, their_sites = scorefile.read(Path("scores.json"))

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import commands
-from secateur import Below, Count, Macs, Params, Recipe, Recovery, Share, Stage, methods, recipe
-from secateur.cli import addresses
+from secateur import Below, Count, Macs, Params, Recipe, Recovery, Share, Stage, methods, recipe, sources
 from secateur.cli.app import COMMANDS
 from secateur.cli.comparing import compared, measured
 from secateur.cli.screen import Screen
@@ -85,21 +84,21 @@ def test_a_recipe_reads_back_as_the_same_recipe(wanted: Recipe) -> None:
     ],
 )
 def test_an_address_is_filled_in_with_what_the_data_knows_and_it_does_not_say(address: str, wanted: str) -> None:
-    filled = addresses.filled_in(address, {"features": 5, "outputs": 2})
+    filled = sources.filled_in(address, {"features": 5, "outputs": 2})
     assert filled == wanted
-    assert addresses.filled_in(filled, {"features": 5, "outputs": 2}) == wanted
+    assert sources.filled_in(filled, {"features": 5, "outputs": 2}) == wanted
 
 
 def test_what_the_data_does_not_know_is_left_out() -> None:
-    assert addresses.filled_in("zoo:mlp", {"features": 5, "outputs": None}) == "zoo:mlp?features=5"
-    assert addresses.filled_in("zoo:resnet20", {"features": 5, "outputs": None}) == "zoo:resnet20"
+    assert sources.filled_in("zoo:mlp", {"features": 5, "outputs": None}) == "zoo:mlp?features=5"
+    assert sources.filled_in("zoo:resnet20", {"features": 5, "outputs": None}) == "zoo:resnet20"
 
 
 def test_random_weights_come_from_the_seed_alone_and_leave_no_trace() -> None:
     torch.manual_seed(7)
     before = torch.get_rng_state()
     shape = {"features": 5, "outputs": 2}
-    first, again, other = (addresses.build("zoo:mlp?hidden=4", seed, shape).head.weight for seed in (1, 1, 2))
+    first, again, other = (sources.build("zoo:mlp?hidden=4", seed, shape).head.weight for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

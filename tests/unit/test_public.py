@@ -29,6 +29,8 @@ NAMES = [
     "export_onnx",
     "export_program",
     "find_sites",
+    "from_pretrained",
+    "judge",
     "load",
     "load_weights",
     "measure",
@@ -40,6 +42,7 @@ NAMES = [
     "remap_scheduler",
     "repair",
     "save",
+    "save_pretrained",
     "score",
     "select",
 ]

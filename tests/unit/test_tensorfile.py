@@ -46,7 +46,7 @@ def test_the_file_is_safetensors_as_others_read_it_with_the_promised_header(save
     assert (note["format"], note["builder"], note["tensors"]) == (1, "zoo:net", {})
     assert note["plan"]["method"] == "dense"
     assert note["sha256"] == hashlib.sha256(body).hexdigest()
-    assert set(header["__metadata__"]) == {"secateur", "secateur_header"}
+    assert set(header["__metadata__"]) == {"secateur", "secateur_header", "format"}
 
 
 def test_a_later_format_is_refused(saved: Path) -> None:

@@ -30,7 +30,7 @@ def export(given: Given, exporting: Exporting, screen: Screen) -> None:
       secateur export --weights small.safetensors --data sklearn:digits \
         --out small.onnx
     """
-    from secateur.cli.opening import opened
+    from secateur.cli.opening import examined
     from secateur.cli.places import check_writable
     from secateur.errors import FileError
     from secateur.export import export_onnx, export_program
@@ -41,7 +41,7 @@ def export(given: Given, exporting: Exporting, screen: Screen) -> None:
         raise FileError(f"{exporting.out}: {ending or 'no ending'} is not a known kind; write {' or '.join(_ENDINGS)}.")
     check_writable(exporting.out)
     with screen.progress("exporting") as bars:
-        network, data = opened(given)
+        network, data = examined(given)
         network.warn(bars)
         write = export_onnx if ending == ".onnx" else export_program
         difference = write(network.model, exporting.out, data.task)

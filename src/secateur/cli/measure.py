@@ -32,10 +32,10 @@ def measure(given: Given, measuring: Measuring, screen: Screen) -> None:
     """
     from secateur import measurement
     from secateur.cli.comparing import measured
-    from secateur.cli.opening import opened
+    from secateur.cli.opening import examined
 
     with screen.progress("measuring") as bars:
-        network, data = opened(given)
+        network, data = examined(given)
         network.warn(bars)
         found = measurement.measure(network.model, data.task, split=measuring.split, latency=measuring.latency)  # type: ignore[arg-type]
     if not found.quality:

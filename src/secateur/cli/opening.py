@@ -6,13 +6,16 @@ from pathlib import Path
 
 from torch import nn
 
-from secateur import data, storage, tensorfile
-from secateur.cli import addresses
+from secateur import data, sources, storage, tensorfile
 from secateur.cli.options import Given
 from secateur.cli.screen import Bars
 from secateur.data import Data
 from secateur.errors import SettingsError
 from secateur.plan import Plan, compose
+from secateur.task import Task
+
+NO_DATA = Data(Task.classification(), "example input", None, None, None)
+_IN_FOLDER = "transformers."  # what the weights in a folder of Hugging Face say of their model
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,27 @@ def opened(given: Given) -> tuple[Network, Data]:
     """The network and the data of the options that every command has.
 
     Raises:
-        CompressionError: one of them cannot be read, or they do not fit.
+        CompressionError: one of them cannot be read, they do not fit, or no data are given.
     """
+    if given.data is None:
+        raise SettingsError("no data are given, and this command needs some; give --data (secateur COMMAND --help).")
     table = data.load(given.data, seed=given.seed, batch_size=given.batch_size)
     return network(given, table, given.weights), table
+
+
+def examined(given: Given) -> tuple[Network, Data]:
+    """The network, and the data, or where none are given the example input that the network's source knows.
+
+    Raises:
+        CompressionError: one of them cannot be read, or the source knows no example.
+    """
+    if given.data is not None:
+        return opened(given)
+    found = network(given, NO_DATA, given.weights)
+    example = sources.example(found.builder, found.model)
+    if example is None:
+        raise SettingsError(f"{found.builder}: what it takes is not known without data; give --data.")
+    return found, replace(NO_DATA, task=Task.classification(calibration=[example]))
 
 
 def network(given: Given, table: Data, weights: Path | None) -> Network:
@@ -60,27 +80,30 @@ def network(given: Given, table: Data, weights: Path | None) -> Network:
     """
     shape = {"features": table.features, "outputs": table.outputs}
     address = _address(given.model, weights, shape)
+    if weights is None:
+        model = sources.build(address, given.seed, shape)
+        return Network(model, address, sources.cut_already(address), has_weights=sources.comes_trained(address))
 
     def build() -> nn.Module:
-        return addresses.build(address, given.seed, shape)
+        return sources.original(address, given.seed, shape)
 
-    if weights is None:
-        return Network(build(), address, None, has_weights=not addresses.is_from_zoo(address))
     if _is_ours(weights):
         return Network(storage.load(weights, build=build), address, storage.read_plan(weights), has_weights=True)
     return Network(storage.load_weights(build(), weights), address, None, has_weights=True)
 
 
 def _address(model: str | None, weights: Path | None, shape: Mapping[str, int | None]) -> str:
-    """The model's address; from the weights' file only where it names a model of the zoo, since functions run code."""
+    """The model's address; from the weights' file only where building that model runs no code of a file."""
     if model is not None:
-        return addresses.filled_in(model, shape)
+        return sources.filled_in(model, shape)
     if weights is None:
         raise SettingsError("no model is given; give --model, or --weights with a file that names a model of the zoo.")
     builder = storage.read_builder(weights) if _is_ours(weights) else None
     if builder is None:
         raise SettingsError(f"{weights}: does not say what model it is of; give --model.")
-    if not addresses.is_from_zoo(builder):
+    if builder.startswith(_IN_FOLDER):
+        return f"hf:{weights.parent}"
+    if sources.runs_code(builder):
         raise SettingsError(
             f"{weights}: is of {builder!r}, a function whose code would be run; give --model {builder}."
         )

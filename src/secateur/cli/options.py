@@ -24,17 +24,19 @@ class Given:
     """The network and the data."""
 
     data: Annotated[
-        str,
+        str | None,
         _given(
-            metavar="ADDRESS", help="sklearn:NAME, csv:FILE?target=COLUMN, or FILE.py:FUNCTION that returns a Task."
+            metavar="ADDRESS",
+            help="sklearn:NAME, csv:FILE?target=COLUMN, or FILE.py:FUNCTION that returns a Task. sites, measure, "
+            "verify and export do without: all models but your own FUNCTION know an example input.",
         ),
-    ]
+    ] = None
     model: Annotated[
         str | None,
         _given(
             metavar="ADDRESS",
-            help="zoo:NAME?option=value or FILE.py:FUNCTION; what the data knows (features, outputs) is filled in. "
-            "May be left out where --weights names a model of the zoo.",
+            help="zoo:NAME?option=value, hf:DIR-or-ID, torchvision:NAME, timm:NAME or FILE.py:FUNCTION; what the data "
+            "knows (features, outputs) is filled in for zoo:. May be left out where --weights names its model.",
         ),
     ] = None
     weights: Annotated[
@@ -42,7 +44,7 @@ class Given:
         _given(
             metavar="FILE",
             help="A file that secateur wrote, .safetensors, or .pt/.pth/.th (no code in it is run). "
-            "Without: random weights, or those that FUNCTION gives.",
+            "Without: random weights, or those that come with hf: or FUNCTION.",
         ),
     ] = None
     seed: Annotated[int, _given(help="Splits the data, draws random weights, orders training.")] = 0

@@ -200,7 +200,8 @@ def _all_written(result: Result[Any], network: Network, data: Data, folder: RunF
 def _recipe_text(job: Job) -> str:
     """The recipe as TOML, below the command that repeats the run."""
     given = job.given
-    words = ["secateur", "compress", "--recipe", runfolder.RECIPE, "--data", given.data, "--seed", str(given.seed)]
+    words = ["secateur", "compress", "--recipe", runfolder.RECIPE, "--seed", str(given.seed)]
+    words += ["--data", given.data] if given.data else []
     words += ["--model", given.model] if given.model else []
     words += ["--weights", str(given.weights)] if given.weights else []
     words += ["--batch-size", str(given.batch_size)]

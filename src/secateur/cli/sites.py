@@ -19,11 +19,11 @@ def sites(given: Given, screen: Screen) -> None:
       secateur sites --model "zoo:mlp?hidden=64,64&skip=1" --data sklearn:digits
     """
     from secateur.budget import cost
-    from secateur.cli.opening import opened
+    from secateur.cli.opening import examined
     from secateur.finding import find_sites
 
     with screen.progress("tracing the network"):
-        network, data = opened(given)
+        network, data = examined(given)
         found = find_sites(network.model, data.task)
     whole = cost(found, {})
     every = {site.name: range(site.units) for site in found}

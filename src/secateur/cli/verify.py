@@ -1,7 +1,6 @@
 """`secateur verify`."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,51 +14,49 @@ from secateur.cli.tables import lines
 class Verifying:
     """The cut network."""
 
-    cut: Annotated[Path, typer.Option(metavar="FILE", help="A cut network: a .safetensors file with its plan.")]
+    cut: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|ADDRESS",
+            help="A .safetensors file with its plan, or the address of a model, whatever tool cut it.",
+        ),
+    ]
 
 
 def verify(given: Given, verifying: Verifying, screen: Screen) -> None:
-    r"""Check a cut network in a file against its original.
+    r"""Check a cut network against its original, and measure both in turns.
 
-    Three checks. The plan in the file, applied to the original anew, equals silencing the removed units, output for
-    output. Every tensor in the file has the shape that the plan leaves. And the file's weights put into the network
-    that was cut anew give the same outputs, bit for bit, as the network that loading the file gives. What training and
-    compensation did to the weights is measured, not proven: costs and quality of both stand side by side.
+    A file of secateur goes through three checks. The plan in it, applied to the original anew, equals silencing the
+    removed units, output for output. Every tensor in the file has the shape that the plan leaves. And the file's
+    weights put into the network that was cut anew give the same outputs, bit for bit, as the network that loading the
+    file gives. What training and compensation did to the weights is measured, not proven: costs and quality of both
+    stand side by side.
+
+    A model at an address (FILE.py:FUNCTION, hf:DIR, …) may be cut by any tool: which units stayed is told from slices
+    of its tensors that are equal to the original's, and its outputs are compared with those of the original whose other
+    units are silenced. Where that cannot be told, or weights have changed besides, it says so. A cut that changed
+    nothing else and yet differs is refused.
 
     Example:
       secateur verify --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
         --weights trained.safetensors --cut small.safetensors
     """
-    from secateur import storage
-    from secateur.cli.checking import check_outputs, check_shapes, measured_in_turns
-    from secateur.cli.comparing import compared, proven
-    from secateur.cli.opening import network, opened
-    from secateur.errors import FileError
-    from secateur.surgery import certified
+    from secateur.cli.checking import checked, measured_in_turns
+    from secateur.cli.comparing import compared
+    from secateur.cli.opening import examined
+    from secateur.errors import ExactnessError
 
     with screen.progress("reading") as bars:
-        original, data = opened(given)
+        original, data = examined(given)
         original.warn(bars)
-        plan = storage.read_plan(verifying.cut)
-        if plan is None or not plan.removed:
-            raise FileError(f"{verifying.cut}: removes nothing by its plan; give a file that apply or compress wrote.")
         bars.doing("cutting anew")
-        again, plan = certified(original.model, plan, data.task)
-        loaded = network(given, data, verifying.cut).model
-        tensors = check_shapes(loaded, again, verifying.cut)
-        check_outputs(loaded, again, data.task, verifying.cut)
+        found = checked(verifying.cut, original, given, data)
         bars.doing("measuring")
-        before, after = measured_in_turns((original.model, loaded), data.task)
-    assert plan.certificate is not None  # certified gives one
-    units = sum(len(gone) for gone in plan.removed.values())
-    about = {"certificate": asdict(plan.certificate), "units_removed": units, "tensors": tensors}
-    checks = [
-        proven([plan.certificate]),
-        f"{tensors} tensors have the shapes that the plan leaves ({units} units removed)",
-        "the file's weights in the network cut anew give the same outputs, bit for bit",
-    ]
+        before, after = measured_in_turns((original.model, found.model), data.task)
     screen.show(
-        {**about, "original": asdict(before), "cut": asdict(after)},
-        lines(f"{verifying.cut}: verified", checks),
+        {**found.about, "original": asdict(before), "cut": asdict(after)},
+        lines(f"{verifying.cut}: {found.verdict}", found.checks),
         compared("Original and cut network", before, after),
     )
+    if found.is_wrong:
+        raise ExactnessError(f"{verifying.cut}: {found.verdict}; {found.checks[-1]}")
