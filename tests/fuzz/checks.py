@@ -42,14 +42,14 @@ def checked(recipe: Recipe, removed: Removed | None = None) -> Outcome:
     rng = Random(f"{recipe.seed} {recipe.cut} checks")
     network, x = network_of(recipe), inputs(recipe.start, ROWS)
     with untouched(network):
-        sites = found_sites(network, x)
+        sites = found_sites(network, x, whole_heads=recipe.whole_heads)
         removed = drawn_units(sites, cut_generator(recipe)) if removed is None else removed
         plan = sc.plan_of(sites, removed)
         small = sc.apply(network, plan, verify=rng.randrange(CERTIFIED) == 0 and bool(plan.cuts), example=x)
         assert_cut(network, small, plan, inputs(recipe.start, ROWS + 2, seed=1))
         assert_survives_json(network, small, plan)
     if rng.randrange(COMMUTED) == 0:
-        assert_commutes(network, sites, removed, x)
+        assert_commutes(network, sites, removed, x, whole_heads=recipe.whole_heads)
     if rng.randrange(CUT_AGAIN) == 0:
         assert_can_be_cut_again(small, x, rng)
     return _outcome(network, small, sites, removed, x)
@@ -60,10 +60,10 @@ def cut_generator(recipe: Recipe) -> Random:
     return Random(f"{recipe.seed} {recipe.cut} cuts")
 
 
-def found_sites(network: nn.Module, x: Tensor) -> Sites:
+def found_sites(network: nn.Module, x: Tensor, *, whole_heads: bool = False) -> Sites:
     """The sites of a network, none where nothing can be removed."""
     try:
-        return sc.find_sites(network, x)
+        return sc.find_sites(network, x, whole_heads=whole_heads)
     except ModelError as error:
         if "nothing can be removed" not in str(error):
             raise
@@ -78,7 +78,9 @@ def assert_survives_json(network: nn.Module, small: nn.Module, plan: Plan) -> No
     _assert_same("JSON", sc.apply(network, again), small)
 
 
-def assert_commutes(network: nn.Module, sites: Sites, removed: Removed, x: Tensor) -> None:
+def assert_commutes(
+    network: nn.Module, sites: Sites, removed: Removed, x: Tensor, *, whole_heads: bool = False
+) -> None:
     """Fail unless two halves of a cut give the same network in either order, and as one plan."""
     halves = [{name: removed[name] for name in list(removed)[start::2]} for start in (0, 1)]
     if any(len(units) == sites[name].units for name, units in removed.items()) or not all(halves):
@@ -87,7 +89,7 @@ def assert_commutes(network: nn.Module, sites: Sites, removed: Removed, x: Tenso
     for first, second in (halves, halves[::-1]):
         before = sc.plan_of(sites, first)
         between = sc.apply(network, before)
-        left = found_sites(between, x)
+        left = found_sites(between, x, whole_heads=whole_heads)
         if any(name not in left.names or left[name].units != sites[name].units for name in second):
             continue  # the sites have other names or neighbours once some units are gone
         after = sc.plan_of(left, second)

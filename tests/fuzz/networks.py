@@ -25,6 +25,7 @@ BLOCKS: dict[str, Block] = {
     **sharing.BLOCKS,
 }
 MOST_BLOCKS = 5
+WHOLE_HEADS = 0.3
 SHARP = {"qkv", "query", "key", "in_proj_weight"}  # what decides on whom attention looks
 SHARPNESS = (1.5, 4.0, 25.0)
 
@@ -48,6 +49,11 @@ class Recipe:
     start: str
     pieces: tuple[Piece, ...]
     cut: int = 0
+
+    @property
+    def whole_heads(self) -> bool:
+        """Whether attention loses heads rather than dimensions of heads."""
+        return Random(f"{self.seed} {self.cut} heads").random() < WHOLE_HEADS
 
     def __str__(self) -> str:
         return " ".join([f"{self.seed}/{self.cut}", self.start, *map(str, self.pieces)])

@@ -93,7 +93,7 @@ def _with_fewer_sites(failure: Failure) -> Iterator[tuple[Recipe, Removed]]:
 def _removed(recipe: Recipe) -> Removed | None:
     """What the cut of a recipe removes, where its sites can be found at all."""
     try:
-        sites = found_sites(network_of(recipe), inputs(recipe.start, ROWS))
+        sites = found_sites(network_of(recipe), inputs(recipe.start, ROWS), whole_heads=recipe.whole_heads)
     except FAILURES:
         return None
     return drawn_units(sites, cut_generator(recipe))
