@@ -138,7 +138,7 @@ ACTIVATIONS = {
     "sigmoid, which is not zero at zero": does(torch.sigmoid),
     "glu": Row(lambda: GatedHalves(1, "glu")),
     "halves that gate each other": Row(lambda: GatedHalves(1, "simple")),
-    "halves by a split": does(lambda x: (lambda a, b: F.gelu(a) * b)(*torch.split(x, x.shape[1] // 2, 1))),
+    "halves by a split": Row(lambda: GatedHalves(1, "geglu")),
     "both signs": Row(lambda: BothSigns(1)),
     "softmax over channels": does(lambda x: x.softmax(1), 0, "softmax"),
     "log softmax over channels": does(lambda x: F.log_softmax(x, 1), 0, "log_softmax"),

@@ -57,9 +57,7 @@ ATTENTION = {
     "between channels": Row(lambda: separate(attention.BetweenChannels()), others={"middle.query": 0, "middle.key": 0}),
     "stock module": Row(lambda: attention.StockAttention(8, 2, need_weights=False, bias=True), 0),
     "gated mlp": Row(lambda: transformers.Mlp(8, 10, nn.SiLU(), gated=True), others={"middle.fc1": 10}),
-    "mixer": Row(
-        lambda: transformers.Mixer(TOKENS, 8, 6), others={"middle.tokens.0": 6, "middle.channels.0": 6}
-    ),
+    "mixer": Row(lambda: transformers.Mixer(TOKENS, 8, 6), others={"middle.tokens.0": 6, "middle.channels.0": 6}),
     "windows": Row(lambda: transformers.WindowAttention(8, 2, 2, 2, 1), others={}),
 }
 

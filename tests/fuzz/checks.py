@@ -10,7 +10,7 @@ import secateur as sc
 from footprint import untouched
 from fuzz.cuts import drawn_units, removable_share
 from fuzz.networks import Recipe, inputs, network_of
-from fuzz.oracle import Mismatch, answers, assert_cut, tensors
+from fuzz.oracle import MismatchError, answers, assert_cut, tensors
 from secateur.errors import ModelError
 from secateur.plan import Plan, compose, from_json, to_json
 from secateur.sites import Sites
@@ -37,7 +37,7 @@ def checked(recipe: Recipe, removed: Removed | None = None) -> Outcome:
     """Check a random network and a cut, drawn from its seed unless given.
 
     Raises:
-        Mismatch: the cut network is wrong.
+        MismatchError: the cut network is wrong.
     """
     rng = Random(f"{recipe.seed} {recipe.cut} checks")
     network, x = network_of(recipe), inputs(recipe.start, ROWS)
@@ -74,7 +74,7 @@ def assert_survives_json(network: nn.Module, small: nn.Module, plan: Plan) -> No
     """Fail unless the plan from disk gives the same network bit for bit."""
     again = from_json(to_json(plan))
     if again != plan:
-        raise Mismatch("JSON: the plan comes back changed")
+        raise MismatchError("JSON: the plan comes back changed")
     _assert_same("JSON", sc.apply(network, again), small)
 
 
@@ -107,9 +107,9 @@ def assert_can_be_cut_again(small: nn.Module, x: Tensor, rng: Random) -> None:
 def _assert_same(how: str, found: nn.Module, wanted: nn.Module) -> None:
     one, other = tensors(found), tensors(wanted)
     if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
-        raise Mismatch(f"{how}: the tensors differ")
+        raise MismatchError(f"{how}: the tensors differ")
     if repr(found) != repr(wanted):
-        raise Mismatch(f"{how}: the modules' attributes differ")
+        raise MismatchError(f"{how}: the modules' attributes differ")
 
 
 def _outcome(network: nn.Module, small: nn.Module, sites: Sites, removed: Removed, x: Tensor) -> Outcome:

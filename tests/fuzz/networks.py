@@ -7,8 +7,18 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from fuzz.families import activations, attention, convolutions, gates, joins, norms, pooling, reshapes, sharing
-from fuzz.families import transformers
+from fuzz.families import (
+    activations,
+    attention,
+    convolutions,
+    gates,
+    joins,
+    norms,
+    pooling,
+    reshapes,
+    sharing,
+    transformers,
+)
 from fuzz.families.ends import STARTS, VOCABULARY, head, stem
 from fuzz.shapes import Block, Shape, shape_from
 

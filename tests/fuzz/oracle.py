@@ -22,7 +22,7 @@ TOLERANCE = 1e-8
 Stays = dict[int, Tensor]  # by the identity of a norm's scale: one where an entry stays, zero where it is gone
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """The small network is not what the plan and the original say."""
 
 
@@ -42,17 +42,19 @@ def assert_cut(model: nn.Module, small: nn.Module, plan: Plan, x: Tensor) -> Non
 def assert_kept_entries(model: nn.Module, small: nn.Module, plan: Plan) -> None:
     """Fail unless every tensor of the small network is the original's, without what the plan removes, bit for bit."""
     if plan.biased:
-        raise Mismatch(f"{plan.biased}: a cut alone adds no biases")
+        raise MismatchError(f"{plan.biased}: a cut alone adds no biases")
     found, gone = tensors(small), [f"{name}." for name in plan.emptied]
     for name, tensor in _kept(model, plan, tensors(model)).items():
         if any(name.startswith(prefix) for prefix in gone):
             continue
         if name not in found:
-            raise Mismatch(f"{name}: the small network has no such tensor")
+            raise MismatchError(f"{name}: the small network has no such tensor")
         if found[name].shape != tensor.shape or not torch.equal(found[name], tensor):
-            raise Mismatch(f"{name}: {tuple(found[name].shape)} does not hold the kept entries {tuple(tensor.shape)}")
+            raise MismatchError(
+                f"{name}: {tuple(found[name].shape)} does not hold the kept entries {tuple(tensor.shape)}"
+            )
     if more := found.keys() - tensors(model).keys():
-        raise Mismatch(f"the small network has more tensors than the original: {sorted(more)}")
+        raise MismatchError(f"the small network has more tensors than the original: {sorted(more)}")
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -87,10 +89,10 @@ def _assert_close(what: str, found: Mapping[Any, Tensor], wanted: Mapping[Any, T
     scale = largest(wanted) or 1.0
     for name, value in found.items():
         if value.shape != wanted[name].shape:
-            raise Mismatch(f"{what} {name}: {tuple(value.shape)} instead of {tuple(wanted[name].shape)}")
+            raise MismatchError(f"{what} {name}: {tuple(value.shape)} instead of {tuple(wanted[name].shape)}")
         difference = float((value - wanted[name]).detach().abs().max()) / scale if value.numel() else 0.0
         if not difference <= TOLERANCE:
-            raise Mismatch(f"{what} {name}: differs by {difference:.1e} of the largest")
+            raise MismatchError(f"{what} {name}: differs by {difference:.1e} of the largest")
 
 
 def _kept(model: nn.Module, plan: Plan, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,9 +101,8 @@ def _kept(model: nn.Module, plan: Plan, values: Mapping[str, Tensor]) -> dict[st
     kept = {name: value.detach() for name, value in values.items()}
     for cut in plan.cuts:
         stays = torch.tensor([entry for entry in range(cut.length) if entry not in set(cut.removed)], dtype=torch.long)
-        for name in kept:
-            if named[name] is named[cut.tensor]:
-                kept[name] = kept[name].index_select(cut.axis, stays)
+        tied = [name for name in kept if named[name] is named[cut.tensor]]
+        kept |= {name: kept[name].index_select(cut.axis, stays) for name in tied}
     return kept
 
 

@@ -10,7 +10,7 @@ import torch
 from fuzz.checks import ROWS, Outcome, Removed, checked, cut_generator, found_sites
 from fuzz.cuts import drawn_units
 from fuzz.networks import Recipe, drawn, inputs, network_of
-from fuzz.oracle import Mismatch
+from fuzz.oracle import MismatchError
 from secateur.errors import CompressionError
 
 # All that secateur, torch or a network can raise: each is a finding, and none may end the run.
@@ -38,7 +38,7 @@ def tried(recipe: Recipe, removed: Removed | None = None) -> Outcome | Failure:
     torch.set_num_threads(1)
     try:
         return checked(recipe, removed)
-    except (Mismatch, AssertionError) as error:
+    except (MismatchError, AssertionError) as error:
         return Failure(recipe, f"mismatch: {error}", removed)
     except FAILURES as error:
         return Failure(recipe, f"{type(error).__name__}: {error}", removed)

@@ -43,7 +43,9 @@ class ChannelThenPlace(nn.Module):
 
     def __init__(self, channels: int, reduced: int):
         super().__init__()
-        self.mlp = nn.Sequential(nn.Conv2d(channels, reduced, 1, bias=False), nn.ReLU(), nn.Conv2d(reduced, channels, 1))
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, reduced, 1, bias=False), nn.ReLU(), nn.Conv2d(reduced, channels, 1)
+        )
         self.conv = nn.Conv2d(2, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
