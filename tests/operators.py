@@ -166,7 +166,7 @@ POOLING = {
     "variance over places": does(lambda x: x.var((2, 3), keepdim=True)),
     "running sum over places": does(lambda x: x.cumsum(2)),
     "sum over channels": does(lambda x: x.sum(1, keepdim=True)),
-    "mean over channels": does(lambda x: x.mean(1, keepdim=True), 0, "mean"),
+    "mean over channels": does(lambda x: x.mean(1, keepdim=True)),
     "largest over channels": does(lambda x: x.amax(1, keepdim=True), 0, "amax"),
     "running sum over channels": does(lambda x: x.cumsum(1), 0, "cumsum"),
 }
@@ -208,7 +208,7 @@ SHAPES = {
     "maxout": Row(lambda: reshapes.Maxout(2)),
     "channels turned over": does(lambda x: x.flip(1)),
     "channels rolled": does(lambda x: torch.roll(x, 2, 1), 0, "roll"),
-    "channels picked": Row(lambda: reshapes.Reordered("index", [3, 1, 0, 2, 7, 6, 4, 5]), 0, "index"),
+    "channels picked": Row(lambda: reshapes.Reordered("index", [3, 1, 0, 2, 7, 6, 4, 5]), 0, pinned_by="index"),
     "repeated": Row(lambda: reshapes.Tiled("repeat")),
     "each repeated": Row(lambda: reshapes.Tiled("interleave")),
     "stacked": Row(lambda: reshapes.Tiled("stack")),
@@ -231,7 +231,7 @@ SUMS = {
     "one number": acts(lambda x, t: x * t, 1),
     "where": does(lambda x: torch.where(x > 0, x, 0.1 * x)),
     "masked": does(lambda x: x.masked_fill(x > 1, 0.5)),
-    "sum with a mean over channels": does(lambda x: x + x.mean(1, keepdim=True), 0, "mean"),
+    "sum with a mean over channels": does(lambda x: x + x.mean(1, keepdim=True)),
     "einsum": acts(lambda x, t: torch.einsum("bchw,oc->bohw", x, t), 6, 8),
 }
 
@@ -239,7 +239,7 @@ PARTS = {
     "squeeze and excite": Row(lambda: gates.SqueezeExcite(8, 3, nn.Sigmoid()), others={"middle.fc1": 3}),
     "squeeze and excite, linear": Row(lambda: gates.LinearExcite(8, 3), others={"middle.fc.0": 3}),
     "gate of places": Row(lambda: gates.PlaceGate(8)),
-    "gate of channels and places": Row(lambda: gates.ChannelThenPlace(8, 3), 0, {"middle.mlp.0": 3}, pinned_by="mean"),
+    "gate of channels and places": Row(lambda: gates.ChannelThenPlace(8, 3), 0, {"middle.mlp.0": 3}, pinned_by="amax"),
     "gate along channels": Row(gates.AlongChannels, 0),
     "selective kernel": Row(lambda: gates.SelectiveKernel(8, 3), others={"middle.conv3": 8, "middle.fc1": 3}),
     "ghost": Row(lambda: _on(joins.Ghost, 4), others={}),

@@ -67,7 +67,7 @@ NORMS = {
     "layer norm over two axes": Row(lambda: nn.LayerNorm((TOKENS, 8)), 0, pinned_by="layer_norm"),
     "rms norm": Row(lambda: nn.RMSNorm(8)),
     "root mean square by hand": Row(
-        lambda: Acts(lambda x, t: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * t, 8), 0, pinned_by="mean"
+        lambda: Acts(lambda x, t: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * t, 8)
     ),
     "softmax over units": Row(lambda: Does(lambda x: x.softmax(-1)), 0, pinned_by="softmax"),
     "batch norm over tokens": Row(lambda: nn.BatchNorm1d(TOKENS)),

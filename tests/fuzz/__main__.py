@@ -15,6 +15,8 @@ from fuzz.running import Failure, all_tried, reduced, tried
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
 
+EVERY = 50  # networks to a line where there is no bar
+
 
 def main(arguments: Sequence[str]) -> int:
     """Try networks and say what does not hold; 1 if anything does not."""
@@ -55,6 +57,8 @@ def _watched(seeds: range, jobs: int) -> list[Outcome | Failure]:
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed or 0.0
             failed = sum(isinstance(other, Failure) for other in outcomes)
             progress.update(task, advance=1, rate=f"{speed:.1f}/s, {failed} failed")
+            if not CONSOLE.is_terminal and len(outcomes) % EVERY == 0:  # no bar is drawn in a file
+                CONSOLE.print(f"{len(outcomes)} of {len(seeds)} networks, {speed:.1f}/s, {failed} failed")
     return outcomes
 
 

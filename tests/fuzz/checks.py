@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 import secateur as sc
 from footprint import untouched
-from fuzz.cuts import drawn_units, removable_share
+from fuzz.counting import MismatchError
+from fuzz.cuts import drawn_units, families, removable_share
 from fuzz.networks import Recipe, inputs, network_of
-from fuzz.oracle import MismatchError, answers, assert_cut, tensors
+from fuzz.oracle import answers, assert_cut, tensors
 from secateur.errors import ModelError
 from secateur.plan import Plan, compose, from_json, to_json
-from secateur.sites import Sites
+from secateur.sites import Pinned, Sites
 
 ROWS = 3
 CERTIFIED = 3  # of so many seeds, secateur's own certificate is asked for once, since it traces again
@@ -67,7 +68,7 @@ def found_sites(network: nn.Module, x: Tensor, *, whole_heads: bool = False) -> 
     except ModelError as error:
         if "nothing can be removed" not in str(error):
             raise
-        return Sites(())
+        return Sites((), (Pinned("", 0, "", str(error)),))
 
 
 def assert_survives_json(network: nn.Module, small: nn.Module, plan: Plan) -> None:
@@ -82,7 +83,8 @@ def assert_commutes(
     network: nn.Module, sites: Sites, removed: Removed, x: Tensor, *, whole_heads: bool = False
 ) -> None:
     """Fail unless two halves of a cut give the same network in either order, and as one plan."""
-    halves = [{name: removed[name] for name in list(removed)[start::2]} for start in (0, 1)]
+    cut = [family for family in families(sites) if family[0].name in removed]
+    halves = [{site.name: removed[site.name] for family in cut[start::2] for site in family} for start in (0, 1)]
     if any(len(units) == sites[name].units for name, units in removed.items()) or not all(halves):
         return
     whole = sc.apply(network, sc.plan_of(sites, removed))

@@ -13,31 +13,43 @@ ALL = 0.1  # how often a site that may lose all units does
 
 def drawn_units(sites: Sites, rng: Random) -> dict[str, tuple[int, ...]]:
     """Units of every site: none, one, all but one, all where that is allowed, or some."""
-    removed = {site.name: _units(site, rng) for site in sites}
+    removed = _drawn(families(sites), rng)
     if sites.sites and not any(removed.values()):
-        site = rng.choice(sites.sites)
-        removed[site.name] = _some(site, 1, rng)
+        removed = {site.name: _some(site, 1, rng) for site in rng.choice(families(sites))}
     return {name: units for name, units in removed.items() if units}
 
 
-def _units(site: Site, rng: Random) -> tuple[int, ...]:
-    in_each = site.units // site.blocks
+def families(sites: Sites) -> list[tuple[Site, ...]]:
+    """Sites that must lose equally many units, once."""
+    found: list[tuple[Site, ...]] = []
+    for site in sites:
+        if all(site not in family for family in found):
+            found.append((site, *(sites[twin] for twin in site.twins)))
+    return found
+
+
+def _drawn(chosen: list[tuple[Site, ...]], rng: Random) -> dict[str, tuple[int, ...]]:
+    counts = [(family, _count(family, rng)) for family in chosen]
+    return {site.name: _some(site, count, rng) for family, count in counts for site in family}
+
+
+def _count(family: tuple[Site, ...], rng: Random) -> int:
+    """How many units of each block go from every site of a family."""
+    steps = min(site.steps for site in family)
     draw = rng.random()
     if draw < NONE:
-        return ()
-    if site.droppable and draw > 1 - ALL:
-        return tuple(range(site.units))
-    counts = {1, in_each - 1, rng.randrange(in_each), rng.randrange(in_each)} & set(range(in_each))
-    return _some(site, rng.choice(sorted(counts)), rng)
+        return 0
+    if draw > 1 - ALL and all(site.droppable and site.steps == steps for site in family):
+        return steps
+    return rng.choice(sorted({1, steps - 1, rng.randrange(steps), rng.randrange(steps)} & set(range(steps))) or [0])
 
 
 def _some(site: Site, count: int, rng: Random) -> tuple[int, ...]:
     """So many units of every block."""
-    in_each = site.units // site.blocks
-    if in_each <= count:
+    if site.steps <= count and not site.droppable:
         return ()
-    starts = range(0, site.units, in_each)
-    return tuple(start + unit for start in starts for unit in sorted(rng.sample(range(in_each), count)))
+    starts = range(0, site.units, site.steps)
+    return tuple(start + unit for start in starts for unit in sorted(rng.sample(range(site.steps), count)))
 
 
 def removable_share(sites: Sites, model: nn.Module) -> float:

@@ -1,29 +1,22 @@
 """The proof of a cut that knows nothing of sites: the small network's tensors, written back into the original.
 
 A unit that is gone has zeros in all its rows, columns, biases and statistics: it then gives nothing that is read, so
-the original with these zeros must compute what the small network does. Norms alone would still count it; they are
-told to take their statistics without it. Only the plan's cuts are used.
+the original with these zeros must compute what the small network does. Norms and means alone would still count it; they
+are told to leave it out (`fuzz.counting`). Only the plan's cuts are used.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from fuzz.counting import MismatchError, Stays, without_the_gone, witnessed
 from secateur.plan import Plan
 
 TOLERANCE = 1e-8
-Stays = dict[int, Tensor]  # by the identity of a norm's scale: one where an entry stays, zero where it is gone
-
-
-class MismatchError(AssertionError):
-    """The small network is not what the plan and the original say."""
 
 
 def assert_cut(model: nn.Module, small: nn.Module, plan: Plan, x: Tensor) -> None:
@@ -31,10 +24,11 @@ def assert_cut(model: nn.Module, small: nn.Module, plan: Plan, x: Tensor) -> Non
     assert_kept_entries(model, small, plan)
     whole = copy.deepcopy(model)
     stays = _zeroed(whole, plan)
-    with without_the_gone(stays):
+    with witnessed() as witness:
+        found = answers(small, x)
+    with without_the_gone(stays, witness):
         wanted = answers(whole, x)
-        wanted_gradients = gradients(whole, wanted)
-    found = answers(small, x)
+    wanted_gradients = gradients(whole, wanted)
     _assert_close("output", dict(enumerate(found)), dict(enumerate(wanted)))
     _assert_close("gradient", gradients(small, found), _kept(whole, plan, wanted_gradients))
 
@@ -117,69 +111,3 @@ def _zeroed(whole: nn.Module, plan: Plan) -> Stays:
         mask = stays.setdefault(id(tensor), torch.ones(tensor.shape, dtype=torch.float64))
         mask.index_fill_(cut.axis, gone, 0.0)
     return stays
-
-
-@contextmanager
-def without_the_gone(stays: Stays) -> Iterator[None]:
-    """Norms whose scale has lost entries take their statistics over the rest."""
-    with _Norms(stays):
-        yield
-
-
-class _Norms(TorchFunctionMode):
-    def __init__(self, stays: Stays):
-        super().__init__()
-        self.stays = stays
-
-    def __torch_function__(self, func: Any, _: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        rule = _RULES.get(func)
-        given = dict(zip(rule[0], args, strict=False)) | (kwargs or {}) if rule else {}
-        mask = self.stays.get(id(given.get("weight")))
-        if rule is None or mask is None:
-            return func(*args, **(kwargs or {}))
-        return rule[1](mask, given)
-
-
-def _layer_norm(mask: Tensor, given: Mapping[str, Any]) -> Tensor:
-    """Layer-norm over the entries that stay."""
-    x, axes = given["input"], tuple(range(-mask.dim(), 0))
-    count = mask.sum().clamp(min=1.0)
-    mean = (x * mask).sum(axes, keepdim=True) / count
-    variance = ((x - mean).square() * mask).sum(axes, keepdim=True) / count
-    return _scaled((x - mean) / (variance + given.get("eps", 1e-5)).sqrt(), given)
-
-
-def _rms_norm(mask: Tensor, given: Mapping[str, Any]) -> Tensor:
-    """Root-mean-square norm over the entries that stay."""
-    x, axes = given["input"], tuple(range(-mask.dim(), 0))
-    eps = given.get("eps")
-    square = (x.square() * mask).sum(axes, keepdim=True) / mask.sum().clamp(min=1.0)
-    return _scaled(x / (square + (torch.finfo(x.dtype).eps if eps is None else eps)).sqrt(), given)
-
-
-def _group_norm(mask: Tensor, given: Mapping[str, Any]) -> Tensor:
-    """Group norm over the channels that stay of every group."""
-    x, groups = given["input"], given["num_groups"]
-    grouped = x.reshape(x.shape[0], groups, x.shape[1] // groups, -1)
-    here = mask.reshape(1, groups, -1, 1)
-    count = (here.sum((2, 3), keepdim=True) * grouped.shape[-1]).clamp(min=1.0)
-    mean = (grouped * here).sum((2, 3), keepdim=True) / count
-    variance = ((grouped - mean).square() * here).sum((2, 3), keepdim=True) / count
-    normed = ((grouped - mean) / (variance + given.get("eps", 1e-5)).sqrt()).reshape(x.shape)
-    shape = (-1,) + (1,) * (x.dim() - 2)
-    per_channel = {key: given[key].reshape(shape) for key in ("weight", "bias") if given.get(key) is not None}
-    return _scaled(normed, per_channel)
-
-
-def _scaled(normed: Tensor, given: Mapping[str, Any]) -> Tensor:
-    scaled = normed if given.get("weight") is None else normed * given["weight"]
-    return scaled if given.get("bias") is None else scaled + given["bias"]
-
-
-_Rule = tuple[tuple[str, ...], Callable[[Tensor, Mapping[str, Any]], Tensor]]
-_RULES: dict[Any, _Rule] = {
-    F.layer_norm: (("input", "normalized_shape", "weight", "bias", "eps"), _layer_norm),
-    torch.layer_norm: (("input", "normalized_shape", "weight", "bias", "eps"), _layer_norm),
-    F.rms_norm: (("input", "normalized_shape", "weight", "eps"), _rms_norm),
-    F.group_norm: (("input", "num_groups", "weight", "bias", "eps"), _group_norm),
-}

@@ -8,9 +8,9 @@ from multiprocessing import get_context
 import torch
 
 from fuzz.checks import ROWS, Outcome, Removed, checked, cut_generator, found_sites
+from fuzz.counting import MismatchError
 from fuzz.cuts import drawn_units
 from fuzz.networks import Recipe, drawn, inputs, network_of
-from fuzz.oracle import MismatchError
 from secateur.errors import CompressionError
 
 # All that secateur, torch or a network can raise: each is a finding, and none may end the run.

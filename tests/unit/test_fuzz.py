@@ -9,8 +9,9 @@ from torch import nn
 
 import secateur as sc
 from fuzz.checks import checked
+from fuzz.counting import MismatchError
 from fuzz.networks import drawn, inputs, network_of, recipe_from
-from fuzz.oracle import MismatchError, assert_cut
+from fuzz.oracle import assert_cut
 from secateur.plan import Cut, Plan
 
 KNOWN = [line for line in Path(__file__).parents[1].joinpath("fuzz", "seeds.txt").read_text().splitlines() if line]

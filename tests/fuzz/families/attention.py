@@ -40,25 +40,25 @@ class PackedAttention(nn.Module):
 class SeparateAttention(nn.Module):
     """Three layers (BERT); keys and values may have fewer heads."""
 
-    def __init__(self, dim: int, num_heads: int, head_dim: int, kv_heads: int, core: nn.Module):
+    def __init__(self, dim: int, num_heads: int, head_dim: int, num_kv_heads: int, core: nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = head_dim
-        self.kv_heads = kv_heads
+        self.num_kv_heads = num_kv_heads
         self.query = nn.Linear(dim, num_heads * head_dim)
-        self.key = nn.Linear(dim, kv_heads * head_dim)
-        self.value = nn.Linear(dim, kv_heads * head_dim)
+        self.key = nn.Linear(dim, num_kv_heads * head_dim)
+        self.value = nn.Linear(dim, num_kv_heads * head_dim)
         self.core = core
         self.out_proj = nn.Linear(num_heads * head_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         b, t, _ = x.shape
         q = self.query(x).view(b, t, self.num_heads, self.head_dim).transpose(1, 2)
-        k = self.key(x).view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
-        v = self.value(x).view(b, t, self.kv_heads, self.head_dim).transpose(1, 2)
-        if self.kv_heads not in (1, self.num_heads):
-            k, v = (part.repeat_interleave(self.num_heads // self.kv_heads, dim=1) for part in (k, v))
-        elif self.kv_heads != self.num_heads:
+        k = self.key(x).view(b, t, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        v = self.value(x).view(b, t, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        if self.num_kv_heads not in (1, self.num_heads):
+            k, v = (part.repeat_interleave(self.num_heads // self.num_kv_heads, dim=1) for part in (k, v))
+        elif self.num_kv_heads != self.num_heads:
             k, v = (part.expand(b, self.num_heads, t, self.head_dim) for part in (k, v))
         x = self.core(q, k, v).permute(0, 2, 1, 3).contiguous()
         return self.out_proj(x.view(b, t, self.num_heads * self.head_dim))
@@ -171,8 +171,8 @@ def self_attention(shape: Shape, rng: Random) -> nn.Module:
     inner = core(num_heads, head_dim, shape.places[0], rng)
     if rng.random() < 0.5:
         return PackedAttention(shape.units, num_heads, head_dim, rng.choice(("unbind", "index", "chunk")), inner)
-    kv_heads = rng.choice((num_heads, num_heads, 1, *(h for h in (2,) if num_heads % h == 0)))
-    return SeparateAttention(shape.units, num_heads, head_dim, kv_heads, inner)
+    num_kv_heads = rng.choice((num_heads, num_heads, 1, *(h for h in (2,) if num_heads % h == 0)))
+    return SeparateAttention(shape.units, num_heads, head_dim, num_kv_heads, inner)
 
 
 BLOCKS: dict[str, Block] = {"attention": on_tokens(self_attention)}
