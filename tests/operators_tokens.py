@@ -34,21 +34,21 @@ def by_hand(how: str) -> nn.Module:
 
 
 ALL = {"middle.query": INNER, "middle.key": INNER, "middle.value": INNER, "middle.out_proj": 8}
-VALUES = {"middle.query": 0, "middle.key": 0, "middle.value": INNER, "middle.out_proj": 8}
+NONE = {"middle.query": 0, "middle.key": 0, "middle.value": 0, "middle.out_proj": 8}
 PACKED = {"middle.qkv": 3 * INNER, "middle.proj": 8}
 
 ATTENTION = {
     "fused, scale given": Row(lambda: separate(fused()), others=ALL),
     "fused, causal": Row(lambda: separate(fused(mask="causal")), others=ALL),
     "fused, with a mask": Row(lambda: separate(fused(mask="buffer")), others=ALL),
-    "fused, own scale": Row(lambda: separate(fused(None)), others=VALUES, pinned_by="scaled_dot_product_attention"),
+    "fused, own scale": Row(lambda: separate(fused(None)), others=ALL),  # whole heads
     "by einsum": Row(lambda: separate(by_hand("einsum")), others=ALL),
     "by hand, with a table": Row(lambda: separate(by_hand("table")), others=ALL),
     "by hand, with a mask": Row(lambda: separate(by_hand("mask")), others=ALL),
-    "by hand, scale from the shape": Row(lambda: separate(by_hand("square root")), others=VALUES),
+    "by hand, scale from the shape": Row(lambda: separate(by_hand("square root")), others=NONE, pinned_by="forward"),
     "packed, unbound": Row(lambda: packed("unbind", fused()), others=PACKED),
     "packed, split in heads": Row(lambda: packed("index", by_hand("mask")), others=PACKED),
-    "packed, in chunks": Row(lambda: packed("chunk", by_hand("einsum")), others=PACKED),
+    "packed, in chunks": Row(lambda: packed("chunk", by_hand("mask")), others=PACKED),
     "one key for all heads": Row(
         lambda: separate(fused(), 1), others=ALL | {"middle.key": HEAD_DIM, "middle.value": HEAD_DIM}
     ),
@@ -58,7 +58,9 @@ ATTENTION = {
     "stock module": Row(lambda: attention.StockAttention(8, 2, need_weights=False, bias=True), 0),
     "gated mlp": Row(lambda: transformers.Mlp(8, 10, nn.SiLU(), gated=True), others={"middle.fc1": 10}),
     "mixer": Row(lambda: transformers.Mixer(TOKENS, 8, 6), others={"middle.tokens.0": 6, "middle.channels.0": 6}),
-    "windows": Row(lambda: transformers.WindowAttention(8, 2, 2, 2, 1), others={}),
+    "windows that count in the width of the input": Row(
+        lambda: transformers.WindowAttention(8, 2, 2, 2, 1), 0, {"middle.qkv": 0, "middle.proj": 8}, pinned_by="forward"
+    ),
 }
 
 NORMS = {
