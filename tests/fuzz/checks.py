@@ -17,9 +17,9 @@ from secateur.plan import Plan, compose, from_json, to_json
 from secateur.sites import Pinned, Sites
 
 ROWS = 3
-CERTIFIED = 3  # of so many seeds, secateur's own certificate is asked for once, since it traces again
-CUT_AGAIN = 2
-COMMUTED = 4
+CERTIFIED = 8  # of so many networks, one is also looked at in this way, since each traces anew
+CUT_AGAIN = 4
+COMMUTED = 8
 Removed = dict[str, tuple[int, ...]]
 
 

@@ -1,5 +1,6 @@
 """Many seeds, on several processors; and what a seed that fails says."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +15,16 @@ from fuzz.networks import Recipe, drawn, inputs, network_of
 from secateur.errors import CompressionError
 
 # All that secateur, torch or a network can raise: each is a finding, and none may end the run.
-FAILURES = (ArithmeticError, AttributeError, CompressionError, LookupError, RuntimeError, TypeError, ValueError)
+FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    CompressionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    Warning,
+)
 
 CUTS_TRIED = 4  # a shorter network has other sites: other cuts may be needed to see the same failure
 
@@ -37,7 +47,9 @@ def tried(recipe: Recipe, removed: Removed | None = None) -> Outcome | Failure:
     """The outcome of one network, or its failure."""
     torch.set_num_threads(1)
     try:
-        return checked(recipe, removed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return checked(recipe, removed)
     except (MismatchError, AssertionError) as error:
         return Failure(recipe, f"mismatch: {error}", removed)
     except FAILURES as error:
