@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from secateur import methods
     from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select
     from secateur.compensation import compensate, repair
+    from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
     from secateur.finding import find_sites
@@ -53,6 +54,9 @@ __all__ = [
     "methods",
     "plan_of",
     "recover",
+    "remap_average",
+    "remap_optimizer",
+    "remap_scheduler",
     "repair",
     "save",
     "score",
@@ -62,6 +66,7 @@ __all__ = [
 _HOMES = {
     "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select"),
     "compensation": ("compensate", "repair"),
+    "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
     "export": ("export_onnx", "export_program"),
     "measurement": ("measure",),

@@ -146,7 +146,7 @@ def shapes_of(node: Node) -> tuple[tuple[int, ...], ...]:
 
 
 def number_of(node: Node) -> int | None:
-    """The whole number that a node gives for the example (a size that depends on the batch); None where it gives none."""
+    """The whole number that a node gives for the example (a size that depends on the batch), if it gives one."""
     value = node.meta.get("val")
     return int(value.node.hint) if isinstance(value, torch.SymInt) else value if isinstance(value, int) else None
 
