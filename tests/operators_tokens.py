@@ -47,6 +47,9 @@ ATTENTION = {
     "by hand, with a mask": Row(lambda: separate(by_hand("mask")), others=ALL),
     "by hand, scale from the shape": Row(lambda: separate(by_hand("square root")), others=NONE, pinned_by="forward"),
     "packed, unbound": Row(lambda: packed("unbind", fused()), others=PACKED),
+    "packed, all sizes from the input's width": Row(
+        lambda: attention.CountingAttention(8, 2), 0, {"middle.qkv": 0, "middle.proj": 8}, pinned_by="forward"
+    ),
     "packed, split in heads": Row(lambda: packed("index", by_hand("mask")), others=PACKED),
     "packed, in chunks": Row(lambda: packed("chunk", by_hand("mask")), others=PACKED),
     "one key for all heads": Row(

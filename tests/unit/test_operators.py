@@ -21,6 +21,8 @@ from secateur.sites import Sites
 CUTS = 4
 LAZY = {1: nn.LazyConv1d, 2: nn.LazyConv2d, 3: nn.LazyConv3d}
 LATER = {  # what can go by hand, and is held so far
+    "a trial in which two sites lose as many by chance": {"packed, all sizes from the input's width"},
+    "a size in a tuple": {"layer norm with its own tensors"},
     "a flip of channels": {"channels turned over"},
     "no rule": {"glu", "each repeated", "einsum", "by einsum"},
     "attributes of other names": {"view by an attribute", "split by an attribute", "instance norm", "fused, own scale"},

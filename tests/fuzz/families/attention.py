@@ -37,6 +37,25 @@ class PackedAttention(nn.Module):
         return self.proj(x)
 
 
+class CountingAttention(nn.Module):
+    """One layer for all three, with every size taken from the input's width (minGPT)."""
+
+    def __init__(self, dim: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, c = x.shape
+        q, k, v = self.qkv(x).split(c, dim=2)
+        k = k.view(b, t, self.num_heads, c // self.num_heads).transpose(1, 2)
+        q = q.view(b, t, self.num_heads, c // self.num_heads).transpose(1, 2)
+        v = v.view(b, t, self.num_heads, c // self.num_heads).transpose(1, 2)
+        scores = (q @ k.transpose(-2, -1)) * 0.5
+        return self.proj((scores.softmax(-1) @ v).transpose(1, 2).contiguous().view(b, t, c))
+
+
 class SeparateAttention(nn.Module):
     """Three layers (BERT); keys and values may have fewer heads."""
 
@@ -168,6 +187,8 @@ def self_attention(shape: Shape, rng: Random) -> nn.Module:
     if rng.random() < 0.15:
         heads = next(h for h in (4, 3, 2, 1) if shape.units % h == 0)
         return StockAttention(shape.units, heads, need_weights=rng.random() < 0.5, bias=rng.random() < 0.5)
+    if rng.random() < 0.15:
+        return CountingAttention(shape.units, rng.choice([h for h in (1, 2, 3, 4) if shape.units % h == 0]))
     inner = core(num_heads, head_dim, shape.places[0], rng)
     if rng.random() < 0.5:
         return PackedAttention(shape.units, num_heads, head_dim, rng.choice(("unbind", "index", "chunk")), inner)
