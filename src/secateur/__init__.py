@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from secateur.finding import find_sites
     from secateur.measurement import measure
     from secateur.methods import score
-    from secateur.pipeline import compress
+    from secateur.pipeline import Progress, compress
     from secateur.plan import Plan
     from secateur.recipe import Recipe, Stage
     from secateur.recovery import Recovery, recover
@@ -34,6 +34,7 @@ __all__ = [
     "Macs",
     "Params",
     "Plan",
+    "Progress",
     "Recipe",
     "Recovery",
     "Result",
@@ -71,7 +72,7 @@ _HOMES = {
     "export": ("export_onnx", "export_program"),
     "measurement": ("measure",),
     "methods": ("methods", "score"),
-    "pipeline": ("compress",),
+    "pipeline": ("Progress", "compress"),
     "plan": ("Plan",),
     "recipe": ("Recipe", "Stage"),
     "recovery": ("Recovery", "recover"),

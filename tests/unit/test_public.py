@@ -14,6 +14,7 @@ NAMES = [
     "Macs",
     "Params",
     "Plan",
+    "Progress",
     "Recipe",
     "Recovery",
     "Result",
