@@ -21,26 +21,12 @@ from secateur.sites import Sites
 CUTS = 4
 LAZY = {1: nn.LazyConv1d, 2: nn.LazyConv2d, 3: nn.LazyConv3d}
 LATER = {  # what can go by hand, and is held so far
-    "a trial in which two sites lose as many by chance": {"packed, all sizes from the input's width"},
-    "a size in a tuple": {"layer norm with its own tensors"},
     "a flip of channels": {"channels turned over"},
-    "no rule": {"glu", "each repeated", "einsum", "by einsum"},
-    "attributes of other names": {"view by an attribute", "split by an attribute", "instance norm", "fused, own scale"},
-    "units of several axes": {
-        "maxout",
-        "every second channel",
-        "selective kernel",
-        "packed, split in heads",
-        "without softmax",
-        "heads side by side",
-        "by hand, with a table",
-    },
-    "a view after the fused kernel": {
-        "fused, scale given",
-        "fused, causal",
-        "fused, with a mask",
-        "one key for all heads",
-    },
+    "no rule": {"einsum", "by einsum"},
+    "attributes of other names": {"view by an attribute", "split by an attribute"},
+    "a size in a tuple": {"layer norm with its own tensors"},
+    "a trial in which two sites lose as many by chance": {"packed, all sizes from the input's width"},
+    "units of several axes": {"every second channel", "selective kernel", "without softmax", "heads side by side"},
 }
 FIRST = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 

@@ -187,8 +187,6 @@ def self_attention(shape: Shape, rng: Random) -> nn.Module:
     if rng.random() < 0.15:
         heads = next(h for h in (4, 3, 2, 1) if shape.units % h == 0)
         return StockAttention(shape.units, heads, need_weights=rng.random() < 0.5, bias=rng.random() < 0.5)
-    if rng.random() < 0.15:
-        return CountingAttention(shape.units, rng.choice([h for h in (1, 2, 3, 4) if shape.units % h == 0]))
     inner = core(num_heads, head_dim, shape.places[0], rng)
     if rng.random() < 0.5:
         return PackedAttention(shape.units, num_heads, head_dim, rng.choice(("unbind", "index", "chunk")), inner)
@@ -196,4 +194,8 @@ def self_attention(shape: Shape, rng: Random) -> nn.Module:
     return SeparateAttention(shape.units, num_heads, head_dim, num_kv_heads, inner)
 
 
-BLOCKS: dict[str, Block] = {"attention": on_tokens(self_attention)}
+def _counting(shape: Shape, rng: Random) -> nn.Module:
+    return CountingAttention(shape.units, rng.choice([h for h in (1, 2, 3, 4) if shape.units % h == 0]))
+
+
+BLOCKS: dict[str, Block] = {"attention": on_tokens(self_attention), "counting_attention": on_tokens(_counting)}
