@@ -5,13 +5,16 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 EXPERIMENT ?= tables
 DATA ?= .
+N ?= 200
+SEED ?= 0
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-cpu.txt $(PIP_FLAGS)
 PINS := pyproject.toml constraints-cpu.txt
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help demo test check format docs results bench chromium
+.PHONY: help demo test check format docs results bench fuzz chromium
 
 help:
 	@echo "make demo      install what is needed and compress two small networks (secateur-demo/)"
@@ -19,6 +22,7 @@ help:
 	@echo "make check     all checks, in the environment that make test made"
 	@echo "make format    put the code in order"
 	@echo "make docs      the documentation as pages in site/"
+	@echo "make fuzz      random networks and random cuts: make fuzz N=2000 SEED=0 JOBS=2"
 	@echo "make results   docs/results.md from the committed results of benchmarks/"
 	@echo "make bench     run an experiment of benchmarks/: make bench EXPERIMENT=tables DATA=folder/with/its/files"
 
@@ -48,6 +52,9 @@ results: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.run $(EXPERIMENT) --data $(DATA)
+
+fuzz: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(N) --seed $(SEED) --jobs $(JOBS)
 
 # The report's tests open it in a browser.
 chromium:

@@ -1,0 +1,1 @@
+"""The blocks that random networks are made of, one file per family."""
