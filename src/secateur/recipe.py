@@ -22,7 +22,7 @@ class Stage:
 
     The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
     `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
-    `distil` recovers with the original as teacher.
+    `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
 
     Raises:
         SettingsError: a field is outside its range, or the budget cannot be shared out over rounds or sites.
@@ -36,10 +36,13 @@ class Stage:
     distil: bool = True
     protect: tuple[str, ...] = ()
     one_by_one: bool = False
+    multiple_of: int = 1
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise SettingsError(f"rounds is {self.rounds}; at least one is needed.")
+        if self.multiple_of < 1:
+            raise SettingsError(f"multiple_of is {self.multiple_of}; give at least 1.")
         if self.compensate not in HOWS:
             raise UnknownNameError("compensation", self.compensate, HOWS)
         match self.budget:
@@ -49,11 +52,11 @@ class Stage:
             case Count(int() as units) if units < self.rounds:
                 raise SettingsError(f"count is {units} in {self.rounds} rounds; each needs at least one unit.")
 
-    def part(self, number: int, widths: Mapping[str, tuple[int, int]] | None = None) -> Budget:
+    def part(self, number: int, widths: Mapping[str, tuple[int, int, int]] | None = None) -> Budget:
         """The budget of round `number` (from 0), for the network that the round before has left.
 
-        `widths` are every site's units as the stage began and now: with them, what rounding took too much or too little
-        in earlier rounds is made good, so that all rounds together remove the share to the unit.
+        `widths` are every site's units as the stage began and now, and its blocks: with them, what rounding took too
+        much or too little in earlier rounds is made good, so that all rounds together remove the share to the unit.
         """
         n = self.rounds
         match self.budget:
@@ -61,7 +64,7 @@ class Stage:
                 return self.budget
             case Share(ratio, "site") if widths is not None:
                 share = 1.0 - (1.0 - ratio) ** ((number + 1) / n)
-                return Count({site: _due(share, before, now) for site, (before, now) in widths.items()})
+                return Count({site: _due(share, *width) for site, width in widths.items()})
             case Share(ratio, of):
                 return Share(1.0 - (1.0 - ratio) ** (1.0 / n), of)
             case Params(float() as limit):
@@ -80,9 +83,10 @@ def _part(units: int, number: int, rounds: int) -> int:
     return units // rounds + (number < units % rounds)
 
 
-def _due(share: float, before: int, now: int) -> int:
-    """How many units still have to go until a share of those before is gone; one stays."""
-    return min(max(int(share * before + 0.5) - (before - now), 0), now - 1)
+def _due(share: float, before: int, now: int, blocks: int) -> int:
+    """How many units still have to go until a share of those before is gone, of every block as many; one stays."""
+    before, now = before // blocks, now // blocks
+    return blocks * min(max(int(share * before + 0.5) - (before - now), 0), now - 1)
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
 
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one"))
+    _check_keys("stage", data, (*known, "one_by_one", "multiple_of"))
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -205,6 +209,7 @@ def _stage(data: Mapping[str, Any]) -> Stage:
         distil=data.get("distil", True),
         protect=tuple(protect),
         one_by_one=data.get("one_by_one", False),
+        multiple_of=data.get("multiple_of", 1),
     )
 
 
@@ -243,7 +248,7 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
         case Macs(limit):
             data |= {"macs": limit}
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
-    data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one}
+    data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
     data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
     return data
 

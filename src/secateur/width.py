@@ -105,7 +105,7 @@ def _resize_norm_(module: nn.Module) -> None:
         case _ if isinstance(vars(module).get("normalized_shape"), tuple):  # torch's norms, and those written like them
             weight = module._parameters.get("weight")
             if weight is not None:
-                module.normalized_shape = tuple(weight.shape)
+                vars(module)["normalized_shape"] = tuple(weight.shape)
 
 
 def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:

@@ -178,14 +178,14 @@ def test_rounds_together_remove_the_share_to_the_unit(ratio: float, rounds: int,
     stage = Stage(budget=Share(ratio), rounds=rounds)
     left = units
     for number in range(rounds):
-        gone = stage.part(number, {"a": (units, left)}).units["a"]
+        gone = stage.part(number, {"a": (units, left, 1)}).units["a"]
         assert gone >= 0
         left -= gone
     assert left == max(units - int(ratio * units + 0.5 + 1e-9), 1)
 
 
 def test_one_round_is_the_share_itself() -> None:
-    assert Stage(budget=Share(0.3)).part(0, {"a": (8, 8)}) == Share(0.3)
+    assert Stage(budget=Share(0.3)).part(0, {"a": (8, 8, 1)}) == Share(0.3)
 
 
 @pytest.mark.parametrize("kind", [Params, Macs])

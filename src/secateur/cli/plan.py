@@ -23,6 +23,9 @@ class Planning:
         list[str],
         typer.Option(metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated."),
     ] = field(default_factory=list)
+    multiple_of: Annotated[
+        int, typer.Option(metavar="N", help="Round what is left of every site to a multiple: 8 and 16 are often fast.")
+    ] = 1
     out: Annotated[Path, _option(metavar="FILE", help="Where the plan is written.")] = Path("plan.json")
 
 
@@ -48,7 +51,9 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
         raise typer.BadParameter("give one budget: --remove, --count, --below, --params or --macs.")
     scores, sites = scorefile.read(planning.scores)
     check_writable(planning.out)
-    made = select(scores, sites, budget, protect=matching(sites.names, planning.protect))
+    made = select(
+        scores, sites, budget, protect=matching(sites.names, planning.protect), multiple_of=planning.multiple_of
+    )
     write_text(planning.out, to_json(made))
     if not made.removed:
         screen.say("the plan removes nothing; raise the budget.")

@@ -156,4 +156,5 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         recovery=Recovery(epochs=epochs, seed=given.seed),
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,
+        multiple_of=1 if loop.multiple_of is None else loop.multiple_of,
     )

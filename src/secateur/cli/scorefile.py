@@ -11,7 +11,7 @@ import torch
 from secateur.cli.places import read_json, write_text
 from secateur.errors import FileError
 from secateur.scores import Scores
-from secateur.sites import Site, Sites, TensorAxis, TensorCost
+from secateur.sites import Site, Sites, Sized, TensorAxis, TensorCost
 
 FORMAT = 1
 
@@ -24,7 +24,7 @@ def write(scores: Scores, sites: Sites, path: Path) -> None:
     """
     values = {name: found.tolist() for name, found in scores.values.items()}
     about = {"format": FORMAT, "method": scores.method, "comparable": scores.comparable, "scores": values}
-    kept = ("name", "units", "made_by", "carried_by", "read_by", "droppable")
+    kept = ("name", "units", "made_by", "carried_by", "read_by", "droppable", "blocks", "works", "sized", "twins")
     found = [{key: value for key, value in asdict(site).items() if key in kept} for site in sites]
     write_text(path, json.dumps(about | {"sites": found, "tensors": [asdict(tensor) for tensor in sites.tensors]}))
 
@@ -61,7 +61,16 @@ def _site(data: Mapping[str, Any]) -> Site:
         carried_by=tuple(map(_axis, data["carried_by"])),
         read_by=tuple(map(_axis, data["read_by"])),
         droppable=bool(data["droppable"]),
+        blocks=int(data["blocks"]),
+        works=tuple(map(_axis, data["works"])),
+        sized=tuple(map(_sized, data["sized"])),
+        twins=tuple(map(str, data["twins"])),
     )
+
+
+def _sized(data: Mapping[str, Any]) -> Sized:
+    numbers = (int(data[key]) for key in ("value", "loses", "per"))
+    return Sized(str(data["module"]), str(data["name"]), *numbers)
 
 
 def _axis(data: Mapping[str, Any]) -> TensorAxis:
@@ -73,7 +82,11 @@ def _check(sites: Sites) -> None:
     """Raises ValueError where units lie outside their tensors."""
     shapes = {tensor.name: tensor.shape for tensor in sites.tensors}
     for site in sites:
-        for axis in site.axes:
+        if site.blocks < 1 or site.units % site.blocks or not set(site.twins) <= set(sites.names):
+            raise ValueError(f"the blocks or twins of {site.name} do not fit")
+        if any(sized.per < 1 for sized in site.sized):
+            raise ValueError(f"the sizes of {site.name} do not fit")
+        for axis in (*site.axes, *site.works):
             shape = shapes.get(axis.tensor, ())
             length = shape[axis.axis] if 0 <= axis.axis < len(shape) else 0
             fits = len(axis.positions) == site.units * axis.repeat and all(0 <= p < length for p in axis.positions)

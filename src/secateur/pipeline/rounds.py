@@ -94,11 +94,12 @@ def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]
     done = _Cut(model, model, Plan(method=stage.method.name), (), ())
     for name in names:
         sites = find_sites(done.mended, task)
-        if name is not None and name not in sites.names:
-            continue  # an earlier cut left it with one unit
+        if name is not None and (name not in sites.names or set(sites[name].twins) & set(names[: names.index(name)])):
+            continue  # an earlier cut left it with one unit, or took its units together with its twin's
         scores = score(done.mended, sites, task, stage.method, watch=run.watch)
-        budget = stage.part(part, {site.name: (site.units + gone[site.name], site.units) for site in sites})
-        plan = select(scores, sites, budget, protect=_protected(sites, stage.protect, name))
+        widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
+        budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
+        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
         small, plan = certified(done.mended, plan, task)
         repaired = repair(small, done.mended, plan, task, how=stage.compensate)
         done = _Cut(
@@ -120,7 +121,7 @@ def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tup
             raise UnknownNameError("site to protect", pattern, sites.names)
         protected |= found
     if only is not None:
-        protected |= set(sites.names) - {only}
+        protected |= set(sites.names) - {only, *sites[only].twins}
     return tuple(protected)
 
 
