@@ -1,6 +1,6 @@
 """Write docs/results.md from the newest committed results."""
 
-from benchmarks import sections
+from benchmarks import coverage_section, sections
 from benchmarks.provenance import HERE, newest
 
 INTRODUCTION = """# Results
@@ -14,7 +14,7 @@ settings; the experiments are in `benchmarks/experiments`. `make results` writes
 def main() -> None:
     """Write the page."""
     written = [INTRODUCTION]
-    for name, section in sections.SECTIONS.items():
+    for name, section in (sections.SECTIONS | coverage_section.SECTIONS).items():
         result = newest(name)
         written.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
     (HERE.parent / "docs" / "results.md").write_text("\n".join(written), encoding="utf-8")

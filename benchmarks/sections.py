@@ -30,13 +30,13 @@ def scoring(result: Result) -> str:
             f"A network of {_widths(shape['hidden'])} hidden neurons on {rows:,} rows, beside the plain forward passes over the same rows; "
             f"medians of {result['settings']['repeats']} runs in turns, tracing included. `all methods` shares one pass.",
             "",
-            _table(["", "seconds", "× forward"], costs),
+            table(["", "seconds", "× forward"], costs),
             "",
             "Scoring (`dense`) over a generated table that is read in chunks (`stream=1`): memory does not grow with the rows.",
             "",
-            _table(["rows", "file, MB", "seconds", "peak before scoring, MB", "peak, MB"], memory),
+            table(["rows", "file, MB", "seconds", "peak before scoring, MB", "peak, MB"], memory),
             "",
-            _source(result),
+            source(result),
         ]
     )
 
@@ -92,7 +92,7 @@ def tables(result: Result) -> str:
             "",
             _refusals(records),
             "",
-            _source(result),
+            source(result),
         ]
     )
 
@@ -138,7 +138,7 @@ def tables_best(result: Result) -> str:
             "validation quality). Small networks from scratch are worse nearly everywhere: the inherited weights are worth keeping. Further "
             "training alone improves some originals as well (`trained on`): there, part of the gain is not the cut's.",
             "",
-            _source(result),
+            source(result),
         ]
     )
 
@@ -161,7 +161,7 @@ def _best_rows(grouped: dict[str, list[Result]], gains: dict[str, list[float]]) 
             ]
         )
     head = ["table", "chosen", "RPR %", "original", "`dense`", "change", "`magnitude`", "torch-pruning", "trained on"]
-    return _table([*head, "from scratch"], rows)
+    return table([*head, "from scratch"], rows)
 
 
 def _error(values: list[float]) -> float:
@@ -189,7 +189,7 @@ def _outcomes(grouped: dict[str, list[Result]], method: str, how: str) -> str:
             ]
         )
     head = ["table", "rows × features", "removed", "RPR %", "original", "mended", "recovered", "change"]
-    return _table([*head, "trained on", "from scratch", "torch-pruning", "trees"], rows)
+    return table([*head, "trained on", "from scratch", "torch-pruning", "trees"], rows)
 
 
 def _untrained(records: list[Result], settings: Result) -> str:
@@ -202,7 +202,7 @@ def _untrained(records: list[Result], settings: Result) -> str:
             cells = [c for r in records for c in r["untrained"] if (c["method"], c["compensation"]) == (method, how)]
             layers = len(cells) * len(settings["network"]["hidden"])
             rows.append([*row, f"{sum(len(c['refused']) for c in cells)} of {layers}" if how != "none" else ""])
-    return _table(["method", "compensation", *(f"{s:.0%}" for s in settings["shares"]), "refused"], rows)
+    return table(["method", "compensation", *(f"{s:.0%}" for s in settings["shares"]), "refused"], rows)
 
 
 def _change(records: list[Result], method: str, how: str, share: float) -> str:
@@ -230,7 +230,7 @@ def _recovered(records: list[Result], settings: Result) -> str:
         "original, trained on": [r["trained_on"]["test"] - r["untouched"]["test"] for r in records],
     }
     rows += [[name, f"{_mean(gains):+.2f}", "", "", ""] for name, gains in controls.items()]
-    return _table(["method", *settings["compensations"]], rows)
+    return table(["method", *settings["compensations"]], rows)
 
 
 def _refusals(records: list[Result]) -> str:
@@ -241,7 +241,7 @@ def _refusals(records: list[Result]) -> str:
                 kind = reason.split(" (")[0]
                 reasons[(cell["compensation"], kind)] = reasons.get((cell["compensation"], kind), 0) + 1
     rows = [[how, kind, str(number)] for (how, kind), number in sorted(reasons.items())]
-    return _table(["compensation", "why", "layers"], rows) if rows else "Nothing."
+    return table(["compensation", "why", "layers"], rows) if rows else "Nothing."
 
 
 def _gain(records: list[Result], method: str, how: str) -> float:
@@ -265,12 +265,12 @@ def _widths(hidden: list[int]) -> str:
     return " × ".join(str(width) for width in (len(hidden), hidden[0]))
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _source(result: Result) -> str:
+def source(result: Result) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     machine = result["machine"]
     return (
