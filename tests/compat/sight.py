@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 PEAKED = 2.0  # the norm of a query's or key's weights: scores then spread by about its square
 PEAKED_UNSCALED = 0.25  # where scores are not divided by the square root of the head's size
+CARRYING = 1.4  # the least norm of a row of any other weight: what goes in does not fade away before it comes out
 _ATTENDING = re.compile(
     r"(^|[._])(query|key|query_key_value|q|k|kv|qkv|to_q|to_k|q_proj|k_proj|query_proj|key_proj|q_lin|k_lin|in_proj|"
     r"c_attn|qk)([._]|$)"
@@ -29,8 +30,9 @@ def open_eyes_(model: nn.Module, example: Any, seed: int = 0) -> None:
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.is_floating_point():
                 _fill_(parameter, f"{owner}.{name}", generator)
-                if parameter.dim() > 1 and _ATTENDING.search(f"{owner}.{name}"):
-                    _peak_(parameter, 0 if type(module).__name__ == "Conv1D" else 1, peaked)
+                if parameter.dim() > 1:
+                    axis = 0 if type(module).__name__ == "Conv1D" else 1
+                    _scale_(parameter, axis, peaked if _ATTENDING.search(f"{owner}.{name}") else None)
     _settle_batch_norms_(model, example, generator)
 
 
@@ -51,11 +53,14 @@ def _fill_(parameter: nn.Parameter, name: str, generator: torch.Generator) -> No
         parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
 
 
-def _peak_(weight: nn.Parameter, axis: int, norm: float) -> None:
-    """Scale the weights of each query or key entry to one norm."""
+def _scale_(weight: nn.Parameter, axis: int, norm: float | None) -> None:
+    """Scale the weights of each query or key entry to one norm; raise those of other layers that make too little."""
     flat = weight if axis == 0 else weight.flatten(1)
     sizes = torch.linalg.vector_norm(flat, dim=axis, keepdim=True).clamp_min(1e-6)
-    weight.copy_((flat * (norm / sizes)).reshape(weight.shape))
+    if norm is not None:
+        weight.copy_((flat * (norm / sizes)).reshape(weight.shape))
+    elif sizes.mean() < CARRYING:
+        weight.mul_(CARRYING / sizes.mean())
 
 
 def _settle_batch_norms_(model: nn.Module, example: Any, generator: torch.Generator) -> None:
