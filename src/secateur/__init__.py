@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from secateur.compensation import compensate, repair
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
+    from secateur.finding import find_sites
     from secateur.measurement import measure
     from secateur.methods import score
     from secateur.pipeline import compress
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from secateur.storage import load, load_weights, save
     from secateur.surgery import apply
     from secateur.task import Task
-    from secateur.tracing import find_sites
 
 __all__ = [
     "Below",
@@ -76,7 +76,7 @@ _HOMES = {
     "storage": ("load", "load_weights", "save"),
     "surgery": ("apply",),
     "task": ("Task",),
-    "tracing": ("find_sites",),
+    "finding": ("find_sites",),
 }
 
 

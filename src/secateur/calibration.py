@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.errors import DataError
 from secateur.graph import Operator
 from secateur.inference import evaluating
+from secateur.reading import values_read
 from secateur.result import Event
 from secateur.sites import Read, Sites
 from secateur.stats import Statistic
@@ -37,7 +37,7 @@ def calibrate(model: nn.Module, sites: Sites, task: Task, empty: S, *, watch: Wa
 
     def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
         for tap in taps.get(node.name, ()):
-            seen[tap.site] = seen[tap.site].observe(_rows(args[tap.read.operand], tap))
+            seen[tap.site] = seen[tap.site].observe(values_read(args[tap.read.operand], tap.read, tap.units))
         return operator(*args)
 
     with evaluating(model):
@@ -62,12 +62,11 @@ def rows_in(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> int:
 
 @dataclass(frozen=True)
 class _Tap:
-    """Where a site is watched; `is_in_order` says that its entries are the first ones of the axis, unit after unit."""
+    """Where a site is watched."""
 
     site: str
     units: int
     read: Read
-    is_in_order: bool
 
 
 def _taps(sites: Sites) -> dict[str, list[_Tap]]:
@@ -75,20 +74,8 @@ def _taps(sites: Sites) -> dict[str, list[_Tap]]:
     taps: dict[str, list[_Tap]] = defaultdict(list)
     for site in sites:
         read = next((read for read in site.reads if not read.is_norm), site.reads[0])
-        is_in_order = read.entries == tuple(range(len(read.entries)))
-        taps[read.node].append(_Tap(site.name, site.units, read, is_in_order))
+        taps[read.node].append(_Tap(site.name, site.units, read))
     return taps
-
-
-def _rows(value: Tensor, tap: _Tap) -> Tensor:
-    """A tensor that is read, as [rows, units]; several entries of one unit count as several rows."""
-    read = tap.read
-    value = value.movedim(read.axis, -1)
-    if not tap.is_in_order or len(read.entries) != value.shape[-1]:
-        value = value.index_select(-1, torch.tensor(read.entries, device=value.device))
-    if read.repeat > 1:
-        value = value.unflatten(-1, (tap.units, read.repeat)).transpose(-1, -2)
-    return value.reshape(-1, tap.units)
 
 
 def _length(task: Task) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, getitem
 from typing import Any
 
 import torch
@@ -127,14 +127,31 @@ def traced_of(model: nn.Module, program: ExportedProgram, keywords: tuple[str, .
 def operator_of(node: Node) -> str:
     """An operator's short name: `linear`, `batch_norm`."""
     target = node.target
+    if target is getitem:
+        return "getitem"
     return target._schema.name.split("::")[-1] if isinstance(target, torch._ops.OpOverload) else str(node.name)
 
 
 def shape_of(node: Node) -> tuple[int, ...] | None:
     """The shape of what a node gives, for the example's number of rows; None where that is no tensor."""
     value = node.meta.get("val")
-    if not isinstance(value, Tensor):
-        return None
+    return _shape(value) if isinstance(value, Tensor) else None
+
+
+def shapes_of(node: Node) -> tuple[tuple[int, ...], ...]:
+    """The shapes of what a node gives, where that is several tensors."""
+    value = node.meta.get("val")
+    several = value if isinstance(value, list | tuple) else ()
+    return tuple(_shape(part) if isinstance(part, Tensor) else () for part in several)
+
+
+def module_of(node: Node) -> str:
+    """The name of the module whose forward a node stands in, the innermost one."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack else ""
+
+
+def _shape(value: Tensor) -> tuple[int, ...]:
     sizes: list[Any] = list(value.shape)
     return tuple(int(size.node.hint) if isinstance(size, torch.SymInt) else int(size) for size in sizes)
 

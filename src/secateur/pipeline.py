@@ -16,6 +16,7 @@ from torch import nn
 from secateur.budget import Share, select
 from secateur.compensation import repair
 from secateur.errors import DataError, ModelError, UnknownNameError
+from secateur.finding import find_sites
 from secateur.inference import evaluating
 from secateur.measurement import measure
 from secateur.methods import score
@@ -27,7 +28,6 @@ from secateur.scores import Scores
 from secateur.sites import Sites
 from secateur.surgery import certified
 from secateur.task import Task
-from secateur.tracing import find_sites
 from secateur.width import copied
 
 Watch = Callable[[Event], None] | None

@@ -55,6 +55,16 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """An integer attribute of a module that holds a size which the cuts change."""
+
+    module: str
+    name: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
 class Certificate:
     """The proof that came with a cut: the cut network beside the original with the removed units silenced."""
 
@@ -70,7 +80,7 @@ class Plan:
     """Edits (why), cuts (what exactly), and the modules that change besides.
 
     `emptied` names norms over units that are all gone: they become `Identity`. `biased` names linear layers that gain
-    a bias, to take over a constant.
+    a bias, to take over a constant. `attributes` are the modules' own numbers that change, such as the size of a head.
     Applying a plan needs nothing but the model.
     """
 
@@ -80,6 +90,7 @@ class Plan:
     emptied: tuple[str, ...] = ()
     biased: tuple[str, ...] = ()
     certificate: Certificate | None = None
+    attributes: tuple[Resize, ...] = ()
 
     @property
     def removed(self) -> Mapping[str, tuple[int, ...]]:
@@ -111,7 +122,17 @@ def compose(first: Plan, second: Plan) -> Plan:
         emptied=(*first.emptied, *second.emptied),
         biased=(*first.biased, *second.biased),
         certificate=second.certificate,
+        attributes=_resized(first, second),
     )
+
+
+def _resized(first: Plan, second: Plan) -> tuple[Resize, ...]:
+    """Every attribute's value before the first plan and after the second."""
+    resized = {(resize.module, resize.name): resize for resize in first.attributes}
+    for resize in second.attributes:
+        place = resize.module, resize.name
+        resized[place] = replace(resized.get(place, resize), after=resize.after)
+    return tuple(resized.values())
 
 
 def _further(before: Cut, cut: Cut) -> Cut:
@@ -164,6 +185,7 @@ def _plan(data: dict[str, Any]) -> Plan:
         emptied=tuple(data.pop("emptied")),
         biased=tuple(data.pop("biased")),
         certificate=Certificate(**certificate) if certificate else None,
+        attributes=tuple(_resize(resize) for resize in data.pop("attributes", ())),
         **data,
     )
 
@@ -171,6 +193,10 @@ def _plan(data: dict[str, Any]) -> Plan:
 def _cut(data: dict[str, Any]) -> Cut:
     entries = tuple(index(entry) for entry in data["removed"])
     return Cut(**{**data, "axis": index(data["axis"]), "length": index(data["length"]), "removed": entries})
+
+
+def _resize(data: dict[str, Any]) -> Resize:
+    return Resize(**{**data, "before": index(data["before"]), "after": index(data["after"])})
 
 
 def _edit(data: dict[str, Any]) -> Edit:

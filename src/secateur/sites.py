@@ -27,17 +27,30 @@ class TensorAxis:
 class Read:
     """One place in the traced graph where the units of a site are read.
 
-    `entries[u * repeat : (u + 1) * repeat]` are unit u's entries along `axis` of the operand. `weight` names the
+    `entries[u * repeat : (u + 1) * repeat]` are unit u's places in an array of shape `sizes` over `axes` of the operand;
+    an axis longer than its size holds that pattern several times (heads laid out along the batch). `weight` names the
     parameter [out, in] they are summed up against; of a norm (`is_norm`), which takes statistics over them, its scale.
     """
 
     node: str
     operand: int
-    axis: int
+    axes: tuple[int, ...]
+    sizes: tuple[int, ...]
     entries: tuple[int, ...] = field(repr=False)
     repeat: int = 1
     weight: str | None = None
     is_norm: bool = False
+
+
+@dataclass(frozen=True)
+class Sized:
+    """An integer attribute of a module that holds a size: it falls by `loses` for every `per` units that go."""
+
+    module: str
+    name: str
+    value: int
+    loses: int = 1
+    per: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,9 @@ class Site:
     `made_by` holds the weights whose rows make each unit, `carried_by` the biases and norms on the way, `read_by` the
     weights whose columns read it. A `droppable` site may lose all its units, since a path around it remains.
     `normalised_by` names the norms (modules) whose statistics run over the units: there silencing means leaving them
-    out of the statistics.
+    out of the statistics. The units lie in `blocks` of equal length (the heads of an attention, the groups of a group
+    norm), each of which must lose the same number. `works` are axes of products that no single tensor stands for,
+    `sized` the modules' attributes that change with the number of units.
     """
 
     name: str
@@ -58,6 +73,9 @@ class Site:
     reads: tuple[Read, ...] = ()
     droppable: bool = False
     normalised_by: tuple[str, ...] = ()
+    blocks: int = 1
+    works: tuple[TensorAxis, ...] = field(default=(), repr=False)
+    sized: tuple[Sized, ...] = ()
 
     @property
     def axes(self) -> tuple[TensorAxis, ...]:
@@ -77,7 +95,10 @@ class Pinned:
 
 @dataclass(frozen=True)
 class TensorCost:
-    """What one parameter or buffer costs: its shape, and multiply-adds per entry and example."""
+    """What one parameter or buffer costs: its shape, and multiply-adds per entry and example.
+
+    A product that no parameter stands for (of two activations, say) is listed as well, as no parameter of no bytes.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -1,23 +1,22 @@
 """Apply a plan to a model, and prove that removing equals silencing."""
 
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
-from torch.fx import Node
 
 from secateur import width
 from secateur.errors import ExactnessError, PlanError, first_line
-from secateur.graph import Operator, Traced, tensors_in
+from secateur.graph import Traced, tensors_in
 from secateur.inference import evaluating
 from secateur.plan import Certificate, Plan
-from secateur.sites import Read, Sites
+from secateur.programs import FAILURES
+from secateur.reading import silenced
+from secateur.sites import Sites
 from secateur.task import Arguments, Task
-from secateur.tracing import Example, arguments_of_example, sites_in, trace_on
+from secateur.tracing import Example, arguments_of_example, sites_for, trace_on
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 COARSE_TOLERANCE = 2e-2  # half precision: about three decimal digits
@@ -74,37 +73,33 @@ def certify(small: nn.Module, model: nn.Module, plan: Plan, example: Example) ->
     )
 
 
-def silenced(traced: Traced, sites: Sites, removed: Mapping[str, tuple[int, ...]], arguments: Arguments) -> Any:
-    """The original's output when removed units are silenced: zero where they are summed up, absent where normalised."""
-    gone = _gone(sites, removed)
+def compared(small: nn.Module, traced: Traced, sites: Sites, plan: Plan, arguments: Arguments) -> Certificate:
+    """How far a cut network's outputs are from the traced original's with the removed units silenced.
 
-    def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
-        for (operand, axis, is_norm), entries in gone.get(node.name, {}).items():
-            if is_norm:
-                return _normalised_over_rest(args, entries)
-            args = (*args[:operand], _masked(args[operand], axis, entries), *args[operand + 1 :])
-        return operator(*args)
-
-    return traced.run(arguments, around)
-
-
-def _compared(small: nn.Module, model: nn.Module, plan: Plan, arguments: Arguments) -> Certificate:
-    with evaluating(model), evaluating(small) as predict:
-        traced = trace_on(model, arguments)
-        wanted = tensors_in(silenced(traced, sites_in(traced), plan.removed, arguments))
+    Raises:
+        ExactnessError: the cut network does not run, or puts out other shapes.
+    """
+    place = type(traced.model).__name__
+    with evaluating(traced.model), evaluating(small) as predict:
+        wanted = tensors_in(silenced(traced, sites, plan.removed, arguments))
         try:
             found = tensors_in(predict(arguments))
-        except RuntimeError as error:
+        except FAILURES as error:
             raise ExactnessError(
-                f"{type(model).__name__}: the cut network does not run: {first_line(error)}; its forward {_SIZES}."
+                f"{place}: the cut network does not run: {first_line(error)}; its forward {_SIZES}."
             ) from error
-    worst, scale = _largest(_differences(found, wanted, type(model).__name__)), _largest(wanted)
+    worst, scale = _largest(_differences(found, wanted, place)), _largest(wanted)
     dtype = wanted[0].dtype
     relative = worst / scale if scale > 0 else worst
     inputs = f"{len(tensors_in(arguments)[0])} rows of calibration data or example"
     return Certificate(
         worst, relative, TOLERANCE.get(dtype, COARSE_TOLERANCE), inputs, str(dtype).removeprefix("torch.")
     )
+
+
+def _compared(small: nn.Module, model: nn.Module, plan: Plan, arguments: Arguments) -> Certificate:
+    traced = trace_on(model, arguments)
+    return compared(small, traced, sites_for(traced, plan), plan, arguments)
 
 
 def _differences(found: list[Tensor], wanted: list[Tensor], place: str) -> list[Tensor]:
@@ -119,37 +114,6 @@ def _largest(tensors: list[Tensor]) -> float:
     """The largest absolute entry; NaN if one is."""
     largest = [tensor.double().abs().max().cpu() for tensor in tensors if tensor.numel()]
     return float(torch.stack(largest).max()) if largest else 0.0
-
-
-def _gone(sites: Sites, removed: Mapping[str, tuple[int, ...]]) -> dict[str, dict[tuple[int, int, bool], list[int]]]:
-    """For every reading node: operand, axis and kind, and the entries to silence there."""
-    gone: dict[str, dict[tuple[int, int, bool], list[int]]] = defaultdict(lambda: defaultdict(list))
-    for name, units in removed.items():
-        for read in sites[name].reads:
-            gone[read.node][(read.operand, read.axis, read.is_norm)] += entries_of(read, units)
-    return gone
-
-
-def entries_of(read: Read, units: tuple[int, ...]) -> list[int]:
-    """The entries that some units have at a place where they are read."""
-    return [entry for unit in units for entry in read.entries[unit * read.repeat : (unit + 1) * read.repeat]]
-
-
-def _masked(value: Tensor, axis: int, entries: list[int]) -> Tensor:
-    index = torch.tensor(entries, dtype=torch.long, device=value.device)
-    return value.index_fill(axis, index, 0.0)
-
-
-def _normalised_over_rest(args: tuple[Any, ...], entries: list[int]) -> Tensor:
-    """Layer-norm over the last axis with the statistics of the entries that stay; the others come out as they may."""
-    x, _, weight, bias = args[:4]
-    eps = args[4] if len(args) > 4 else 1e-5
-    rest = [entry for entry in range(x.shape[-1]) if entry not in set(entries)]
-    kept = x[..., rest] if rest else x
-    mean = kept.mean(-1, keepdim=True)
-    variance = (kept - mean).square().mean(-1, keepdim=True)
-    scaled = (x - mean) / (variance + eps).sqrt() * weight
-    return scaled if bias is None else scaled + bias
 
 
 def _double(arguments: Arguments) -> Arguments:

@@ -3,7 +3,8 @@
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,19 +13,67 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
-from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of
-from secateur.errors import ModelError, first_line
-from secateur.graph import Traced, operator_of, shape_of, tensors_in, traced_of
+from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
+from secateur.errors import ModelError, PlanError, first_line
+from secateur.graph import Traced, module_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
-from secateur.programs import quiet
-from secateur.sites import Sites, TensorCost
+from secateur.plan import Plan
+from secateur.programs import FAILURES, quiet
+from secateur.sites import Pinned, Sites, TensorCost
 from secateur.task import Arguments, Task
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 
 _MULTIPLIES = {"linear", "matmul", "mm", "addmm"}
+_CONVOLVES = {*(f"conv{number}d" for number in (1, 2, 3)), *(f"conv_transpose{number}d" for number in (1, 2, 3))}
 _TURNS = {"t", "transpose", "permute", "numpy_T", "mT"}
 _UNCOUNTED = ("conv", "matmul", "bmm", "attention", "einsum", "lstm", "gru", "rnn")
+_SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride", "_assert_scalar", "sym_constrain_range_for_size"}
+_SHAPES = [
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "flatten",
+    "unflatten",
+    "split",
+    "split_with_sizes",
+    "chunk",
+    "expand",
+    "permute",
+    "transpose",
+    "scaled_dot_product_attention",
+    "addmm",
+]
+# How modules call the sizes that their forward counts in: each is kept true to the cut network.
+SIZES = [
+    "attention_head_size",
+    "all_head_size",
+    "head_dim",
+    "head_size",
+    "dim_head",
+    "d_head",
+    "d_kv",
+    "d_k",
+    "d_v",
+    "dim_per_head",
+    "kv_dim",
+    "key_dim",
+    "val_dim",
+    "value_dim",
+    "inner_dim",
+    "attn_dim",
+    "split_size",
+    "nf",
+    "width",
+    "num_attention_heads",
+    "num_heads",
+    "n_heads",
+    "n_head",
+    "heads",
+    "nhead",
+    "num_key_value_heads",
+    "groups",
+]
 
 
 def trace(model: nn.Module, example: Example) -> Traced:
@@ -52,24 +101,44 @@ def trace_on(model: nn.Module, arguments: Arguments) -> Traced:
     return traced
 
 
-def find_sites(model: nn.Module, example: Example) -> Sites:
-    """Every place in the model where units can be removed, what is pinned and by which operator, and what it costs.
+def sites_in(traced: Traced, *, whole_heads: bool = False) -> Sites:
+    """Every place in a traced model where units can be removed, what is pinned and by which operator, and what it costs.
 
     Raises:
-        ModelError: the model cannot be traced, or nothing at all can be removed; the message lists why.
+        ModelError: nothing at all can be removed; the message lists why.
     """
-    return sites_in(trace(model, example))
-
-
-def sites_in(traced: Traced) -> Sites:
-    """The sites of a traced model; see `find_sites`."""
-    coupling = Coupling()
+    coupling = Coupling(whole_heads=whole_heads)
     flow = _flow(traced, coupling)
     sites, pinned = sites_of(coupling, flow)
     if not sites:
-        why = "; ".join(f"{p.name}: {p.units} units, {p.operator} ({p.reason})" for p in pinned[:5])
-        raise ModelError(f"{type(traced.model).__name__}: nothing can be removed: {why or 'it has no hidden units'}.")
-    return Sites(sites, pinned, _costs(traced))
+        raise nothing_left(traced.model, pinned)
+    rows = _rows(traced)
+    works = tuple(TensorCost(*name_shape, macs / rows, is_parameter=False) for *name_shape, macs in works_of(coupling))
+    return Sites(sites, pinned, (*_costs(traced), *works))
+
+
+def sites_for(traced: Traced, plan: Plan) -> Sites:
+    """The sites that a plan was made for: with whole heads as units, or without.
+
+    Raises:
+        PlanError: they are not the model's.
+    """
+    for whole_heads in (False, True):
+        sites = sites_in(traced, whole_heads=whole_heads)
+        units = {site.name: site.units for site in sites}
+        if all(units.get(edit.site) == edit.units for edit in plan.edits if edit.removed):
+            return sites
+    missing = next(edit for edit in plan.edits if edit.removed and units.get(edit.site) != edit.units)
+    raise PlanError(
+        f"{missing.site}: the plan has {missing.units} units there, the model {units.get(missing.site, 'no such site')}; "
+        "make the plan for this model."
+    )
+
+
+def nothing_left(model: nn.Module, pinned: Sequence[Pinned]) -> ModelError:
+    """The refusal of a model in which nothing can be removed."""
+    why = "; ".join(f"{p.name}: {p.units} units, {p.operator} ({p.reason})" for p in pinned[:5])
+    return ModelError(f"{type(model).__name__}: nothing can be removed: {why or 'it has no hidden units'}.")
 
 
 def count(model: nn.Module, example: Example) -> tuple[tuple[TensorCost, ...], tuple[str, ...]]:
@@ -125,67 +194,107 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     bound = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
     shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
     try:
-        with quiet():
+        with quiet(), _unfused_attention():
             return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+    except FAILURES as error:
         raise ModelError(
             f"{type(model).__name__}: torch.export cannot follow its forward: {first_line(error)}; "
             "take decisions that depend on the data's values out of forward."
         ) from error
 
 
+@contextmanager
+def _unfused_attention() -> Iterator[None]:
+    """Keeps nn.MultiheadAttention and its like from hiding in one operator, as they do in eval mode."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 def _flow(traced: Traced, coupling: Coupling) -> Flow:
     """Walk the graph with the rules."""
-    values: dict[str, Value] = {}
+    values: dict[str, Any] = {}
     for node in traced.nodes:
+        shape, shapes = shape_of(node), shapes_of(node)
         if node.op == "output":
             coupling.pin_all(_known(node, values), "output", "the network's output")
         elif node.op == "placeholder" and node.name in traced.tensors:
-            values[node.name] = coupling.tensor(shape_of(node) or ())
-        elif node.op == "call_function" and (shape := shape_of(node)) is not None:
-            values[node.name] = follow(coupling, _call(node, values, traced, shape))
-        elif (shape := shape_of(node)) is not None:
+            values[node.name] = coupling.tensor(shape or ())
+        elif node.op == "call_function" and (shape is not None or shapes):
+            values[node.name] = follow(coupling, _call(node, values, traced, (shape or (), shapes)))
+        elif shape is not None:
             values[node.name] = Value(shape)
-        elif node.op == "call_function":
+        elif node.op == "call_function" and operator_of(node) not in _SIZE_QUESTIONS:
             coupling.pin_all(_known(node, values), operator_of(node), "no rule for this operator")
     return Flow(
-        values=values,
+        values={name: value for name, value in values.items() if isinstance(value, Value)},
         sources={node.name: tuple(source.name for source in node.all_input_nodes) for node in traced.nodes},
         tensors={name: values[placeholder] for placeholder, name in traced.tensors.items()},
         inputs=traced.inputs,
         output=traced.nodes[-1].name,
+        modules={node.name: module_of(node) for node in traced.nodes},
+        shaped=tuple(node.name for node in traced.nodes if operator_of(node) in _SHAPES),
+        numbers={name: _sizes_on(module) for name, module in traced.model.named_modules()},
     )
 
 
-def _known(node: Node, values: Mapping[str, Value]) -> list[Value]:
-    return [values[source.name] for source in node.all_input_nodes if source.name in values]
+def _sizes_on(module: nn.Module) -> dict[str, int]:
+    """The sizes that a module holds as plain numbers, by the names that are usual for them."""
+    own = vars(module)
+    return {name: own[name] for name in SIZES if isinstance(own.get(name), int)}
 
 
-def _call(node: Node, values: Mapping[str, Value], traced: Traced, shape: tuple[int, ...]) -> Call:
+def _known(node: Node, values: Mapping[str, Any]) -> list[Value]:
+    known = [values[source.name] for source in node.all_input_nodes if source.name in values]
+    return [value for several in known for value in (several if isinstance(several, list) else [several])]
+
+
+def _call(node: Node, values: Mapping[str, Any], traced: Traced, shapes: tuple[Any, Any]) -> Call:
     def value(arg: Any) -> Any:
         match arg:
             case Node():
                 return values.get(arg.name)
+            case torch.SymInt():
+                return int(arg.node.hint)
             case list() | tuple():
                 return [value(part) for part in arg]
         return arg
 
     names = tuple(traced.tensors.get(arg.name) if isinstance(arg, Node) else None for arg in node.args)
-    named = tuple(given for arg in node.kwargs.values() if isinstance(given := value(arg), Value))
-    return Call(node.name, operator_of(node), tuple(value(arg) for arg in node.args), shape, names, named)
+    args = tuple(value(arg) for arg in node.args)
+    kwargs = {name: value(arg) for name, arg in node.kwargs.items()}
+    return Call(node.name, operator_of(node), args, shapes[0], names, kwargs, shapes[1])
 
 
 def _costs(traced: Traced) -> tuple[TensorCost, ...]:
     """Every tensor's shape, and how many multiply-adds each entry does for one row of the example."""
     macs: dict[str, float] = defaultdict(float)
-    shapes = [shape_of(node) for node in traced.nodes if node.name in traced.inputs]
-    rows = max((shape[0] for shape in shapes if shape), default=1)
+    rows = _rows(traced)
     tensors = _named_once(traced)
     for node in traced.nodes:
         weight = _weight_of(node, traced)
         if weight is not None:
-            macs[weight] += math.prod((shape_of(node) or ())[:-1]) / rows
+            macs[weight] += _positions(node, tensors[weight].dim() - 2) / rows
     return tuple(TensorCost(n, tuple(t.shape), macs[n], isinstance(t, nn.Parameter)) for n, t in tensors.items())
+
+
+def _rows(traced: Traced) -> int:
+    """How many rows the example has."""
+    shapes = [shape_of(node) for node in traced.nodes if node.name in traced.inputs]
+    return max((shape[0] for shape in shapes if shape), default=1)
+
+
+def _positions(node: Node, spatial: int) -> int:
+    """How often each entry of a product's weight is used: at every place of its output, or input if transposed."""
+    if operator_of(node) in _MULTIPLIES:
+        return math.prod((shape_of(node) or ())[:-1])
+    x = node.args[0] if "transpose" in operator_of(node) else node
+    shape = shape_of(x) or () if isinstance(x, Node) else ()
+    channel = len(shape) - spatial - 1
+    return math.prod(shape[:channel]) * math.prod(shape[channel + 1 :])
 
 
 def _named_once(traced: Traced) -> dict[str, Tensor]:
@@ -202,7 +311,7 @@ def _named_once(traced: Traced) -> dict[str, Tensor]:
 
 def _weight_of(node: Node, traced: Traced) -> str | None:
     """The parameter that a product multiplies by, where it is one."""
-    if node.op != "call_function" or operator_of(node) not in _MULTIPLIES:
+    if node.op != "call_function" or operator_of(node) not in _MULTIPLIES | _CONVOLVES:
         return None
     place = 2 if operator_of(node) == "addmm" else 1
     weight = node.args[place]

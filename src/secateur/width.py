@@ -43,6 +43,8 @@ def cut_(model: nn.Module, plan: Plan) -> None:
         _set_module_(model, name, nn.Identity())
     for name in plan.biased:
         add_bias_(model, name)
+    for resize in plan.attributes:
+        setattr(model.get_submodule(resize.module), resize.name, resize.after)
     update_attributes_(model)
 
 
@@ -82,12 +84,32 @@ def update_attributes_(model: nn.Module) -> None:
         match module:
             case nn.Linear():
                 module.out_features, module.in_features = module.weight.shape
-            case nn.modules.batchnorm._BatchNorm() if module.running_mean is not None or module.affine:
+            case nn.modules.conv._ConvTransposeNd():
+                _resize_convolution_(module, made="in_channels", shared="out_channels")
+            case nn.modules.conv._ConvNd():
+                _resize_convolution_(module, made="out_channels", shared="in_channels")
+            case nn.modules.batchnorm._NormBase() if module.running_mean is not None or module.affine:
                 module.num_features = len(module.running_mean if module.running_mean is not None else module.weight)
-            case nn.LayerNorm() if module.elementwise_affine:
+            case nn.LayerNorm() | nn.RMSNorm() if module.elementwise_affine:
                 module.normalized_shape = tuple(module.weight.shape)
+            case nn.GroupNorm() if module.affine:
+                module.num_channels = len(module.weight)
+            case nn.Embedding() | nn.EmbeddingBag():
+                module.num_embeddings, module.embedding_dim = module.weight.shape
             case nn.PReLU():
                 module.num_parameters = len(module.weight)
+
+
+def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:
+    """Channels of a convolution whose weight [made, shared of one group, …] has changed, in place.
+
+    Groups are an attribute that a plan changes; without one, a depthwise convolution has as many as it has channels.
+    """
+    rows, columns = module.weight.shape[:2]
+    if columns == 1 and module.groups == module.in_channels and rows != getattr(module, made):
+        module.groups = rows * module.groups // getattr(module, made)
+    setattr(module, made, rows)
+    setattr(module, shared, columns * module.groups)
 
 
 def _check(cut: Cut, tensors: Mapping[str, Tensor]) -> None:
@@ -109,6 +131,13 @@ def _check(cut: Cut, tensors: Mapping[str, Tensor]) -> None:
 
 def _check_modules(plan: Plan, model: nn.Module) -> None:
     modules = dict(model.named_modules())
+    for resize in plan.attributes:
+        found = vars(modules[resize.module]).get(resize.name) if resize.module in modules else None
+        if type(found) is not int or found != resize.before:
+            raise PlanError(
+                f"{resize.module}.{resize.name}: the plan expects {resize.before}, the model has {found}; "
+                "make the plan for this model."
+            )
     for name in (*plan.emptied, *plan.biased):
         if name not in modules:
             raise PlanError(

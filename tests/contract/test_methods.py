@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from footprint import untouched
 from secateur import methods
 from secateur.errors import CompressionError, DataError, SettingsError, UnknownNameError
+from secateur.finding import find_sites
 from secateur.scores import Method, Scores
 from secateur.sites import Sites
 from secateur.task import Task
-from secateur.tracing import find_sites
 
 ROWS = 60
 RANDOM = {"chance"}

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from footprint import untouched
 from secateur.calibration import calibrate
 from secateur.errors import DataError
+from secateur.finding import find_sites
 from secateur.result import Event
 from secateur.stats import Moments
 from secateur.task import Task
-from secateur.tracing import find_sites
 
 
 def rows(*shape: int, seed: int = 6) -> Tensor:

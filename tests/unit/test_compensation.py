@@ -17,11 +17,12 @@ from secateur.compensation import HOWS, Repaired, compensate, repair
 from secateur.compensation.layers import UNSEEN, Layer, layers_of, split_rows
 from secateur.compensation.proposals import Proposal, Seen, _mean, proposals
 from secateur.errors import ModelError, UnknownNameError
+from secateur.finding import find_sites
 from secateur.plan import Plan
 from secateur.stats import Gram
 from secateur.surgery import apply
 from secateur.task import Task
-from secateur.tracing import find_sites, trace
+from secateur.tracing import trace
 from strategies import architectures, removals
 
 FOLDS = [how for how in HOWS if how != "none"]

@@ -18,9 +18,9 @@ from secateur.coupling import RULES, Call, Coupling, Value, follow
 from secateur.coupling.labels import Labels, varying
 from secateur.coupling.shapes import reshaped
 from secateur.errors import ModelError
+from secateur.finding import find_sites
 from secateur.sites import Sites
 from secateur.surgery import apply
-from secateur.tracing import find_sites
 
 # --- every rule by itself ---------------------------------------------------------------------------------------------
 

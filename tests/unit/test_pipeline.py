@@ -16,6 +16,7 @@ from footprint import untouched
 from secateur import methods, pipeline
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
 from secateur.errors import BudgetError, DataError, ModelError, UnknownNameError
+from secateur.finding import find_sites
 from secateur.inference import evaluating
 from secateur.measurement import latency, measure
 from secateur.pipeline import compress, reinitialised
@@ -26,7 +27,6 @@ from secateur.result import Event, Measurement, Result, Round
 from secateur.result import to_json as result_to_json
 from secateur.surgery import apply
 from secateur.task import Task
-from secateur.tracing import find_sites
 from secateur.width import resize_, tensors_of
 
 DENSE = methods.get("dense")

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from architectures import Architecture, Network
 from secateur.budget import plan_of
 from secateur.errors import ModelError, PlanError
+from secateur.finding import find_sites
 from secateur.plan import Certificate, Cut, Edit, Plan, Removal, compose, from_json, to_json
 from secateur.sites import Sites
 from secateur.surgery import apply, certify
-from secateur.tracing import find_sites
 from secateur.width import tensors_of
 from strategies import architectures, removals
 

@@ -13,12 +13,13 @@ from architectures import Architecture, Network, Step, Units, plain
 from footprint import untouched
 from secateur.budget import plan_of
 from secateur.errors import ExactnessError, ModelError, PlanError
+from secateur.finding import find_sites
 from secateur.inference import evaluating
 from secateur.plan import Plan
 from secateur.sites import Site, Sites
 from secateur.surgery import apply, certify, silenced
 from secateur.task import Task
-from secateur.tracing import find_sites, sites_in, trace
+from secateur.tracing import sites_in, trace
 from secateur.width import tensors_of
 from strategies import architectures, removals
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from footprint import untouched
 from secateur.errors import DataError, ModelError
+from secateur.finding import find_sites
 from secateur.graph import Walk, operator_of
 from secateur.sites import TensorCost
 from secateur.task import Task
-from secateur.tracing import count, find_sites, trace
+from secateur.tracing import count, trace
 
 
 def rows(*shape: int, seed: int = 4) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from secateur.tracing import find_sites
+from secateur.finding import find_sites
 from secateur.weights import making, reading
 
 

@@ -43,11 +43,20 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
 
 @dataclass(frozen=True)
 class _Ranked:
-    """A site, its scores, and its units from the lowest score to the highest."""
+    """A site, its scores, and its units from the lowest score to the highest.
+
+    Where the units lie in blocks, each step takes the next lowest of every block; `levels` has a score for each step.
+    """
 
     site: Site
     scores: _Numbers
     order: _Order
+    levels: _Numbers
+
+    @property
+    def steps(self) -> int:
+        """In how many steps all units go."""
+        return len(self.levels)
 
 
 def _rank(site: Site, scores: Scores) -> _Ranked:
@@ -59,7 +68,9 @@ def _rank(site: Site, scores: Scores) -> _Ranked:
             f"{site.name}: {bad} of {site.units} scores of {scores.method} are NaN or infinite; "
             "look for them in the weights and the calibration data."
         )
-    return _Ranked(site, values, np.argsort(values, kind="stable"))
+    ranks = np.argsort(values.reshape(site.blocks, -1), axis=1, kind="stable")
+    order = (ranks + np.arange(site.blocks)[:, None] * ranks.shape[1]).T.reshape(-1)
+    return _Ranked(site, values, order, values[order].reshape(-1, site.blocks).mean(1))
 
 
 def _check_length(site: Site, scores: Scores) -> None:
@@ -70,10 +81,12 @@ def _check_length(site: Site, scores: Scores) -> None:
 def _counts(ranked: Sequence[_Ranked], scores: Scores, sites: Sites, budget: Budget) -> Sequence[int]:
     match budget:
         case Share(ratio, "site"):
-            return [min(_nearest(ratio * r.site.units), r.site.units - 1) for r in ranked]
+            return [min(_nearest(ratio * r.steps), r.steps - 1) for r in ranked]
         case Share(ratio):
+            order = _common_order(ranked, scores.comparable)
+            units = np.cumsum([ranked[place].site.blocks for place in order])
             count = _nearest(ratio * sum(r.site.units for r in ranked))
-            return _per_site(_common_order(ranked, scores.comparable)[:count], ranked)
+            return _per_site(order[: int(np.searchsorted(units, count, side="right"))], ranked)
         case Count(units):
             return _asked_for(units, ranked, sites)
         case Below():
@@ -95,23 +108,26 @@ def _asked_for(units: int | Mapping[str, int], ranked: Sequence[_Ranked], sites:
         asked = {r.site.name: units for r in ranked}
     counts = [asked.get(r.site.name, 0) for r in ranked]
     for r, count in zip(ranked, counts, strict=True):
-        most = r.site.units if r.site.droppable else r.site.units - 1
-        if count > most:
-            raise BudgetError(f"{r.site.name}: {count} of {r.site.units} units are to go; give {most} or fewer.")
-    return counts
+        blocks = r.site.blocks
+        most = r.site.units if r.site.droppable else r.site.units - blocks
+        if count > most or count % blocks:
+            each = f", a multiple of its {blocks} blocks" if blocks > 1 else ""
+            raise BudgetError(f"{r.site.name}: {count} of {r.site.units} units are to go; give {most} or fewer{each}.")
+    return [count // r.site.blocks for r, count in zip(ranked, counts, strict=True)]
 
 
 def _count_below(ranked: _Ranked, budget: Below) -> int:
     threshold = budget.threshold * float(ranked.scores.max()) if budget.relative else budget.threshold
-    count = int((ranked.scores <= threshold).sum())
-    return count if ranked.site.droppable else min(count, ranked.site.units - 1)
+    below = (ranked.scores <= threshold).reshape(ranked.site.blocks, -1).sum(1)
+    count = int(below.min())  # every block loses as many as the one with the fewest
+    return count if ranked.site.droppable else min(count, ranked.steps - 1)
 
 
 def _common_order(ranked: Sequence[_Ranked], comparable: bool) -> _Steps:
     """The site that loses its next lowest unit, step by step, until each has one unit left."""
     if not ranked:
         return np.zeros(0, dtype=np.int64)
-    scores = [r.scores[r.order][:-1] if comparable else _in_root_mean_squares(r.scores)[r.order][:-1] for r in ranked]
+    scores = [r.levels[:-1] if comparable else _in_root_mean_squares(r.levels)[:-1] for r in ranked]
     places = np.repeat(np.arange(len(ranked)), [len(s) for s in scores])
     ranks = np.concatenate([np.arange(len(s)) for s in scores])
     return places[np.lexsort((ranks, places, np.concatenate(scores)))]
@@ -135,7 +151,8 @@ def _fewest(budget: Params | Macs, order: _Steps, ranked: Sequence[_Ranked], sit
     """The smallest number of steps after which the budget is met; costs fall with every step, so bisect."""
     moments = {r.site.name: np.full(r.site.units, np.inf) for r in ranked}
     for place, r in enumerate(ranked):
-        moments[r.site.name][r.order[:-1]] = np.flatnonzero(order == place) + 1
+        leaving = r.order[: -r.site.blocks]
+        moments[r.site.name][leaving] = np.repeat(np.flatnonzero(order == place) + 1, r.site.blocks)
     costs = costs_over_time(sites, moments)
 
     def left(steps: int) -> int:
@@ -153,6 +170,6 @@ def _fewest(budget: Params | Macs, order: _Steps, ranked: Sequence[_Ranked], sit
 
 
 def _edit(ranked: _Ranked, count: int) -> Edit:
-    lowest = ranked.order[:count]
+    lowest = ranked.order[: count * ranked.site.blocks]
     removals = [Removal(int(unit), float(ranked.scores[unit]), rank) for rank, unit in enumerate(lowest)]
-    return edit_of(ranked.site, removals, threshold=removals[-1].score)
+    return edit_of(ranked.site, removals, threshold=max(removal.score for removal in removals))

@@ -1,14 +1,14 @@
 """From removed units to the plan, and to what is left."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from jaxtyping import Float64
 
 from secateur.errors import PlanError
-from secateur.plan import Cut, Edit, Plan, Removal
+from secateur.plan import Cut, Edit, Plan, Removal, Resize
 from secateur.sites import Site, Sites
 
 Moments = Float64[np.ndarray, " units"]
@@ -43,7 +43,7 @@ def cost(sites: Sites, removed: Mapping[str, Sequence[int]]) -> Cost:
 
 def costs_over_time(sites: Sites, moments: Mapping[str, Moments]) -> Callable[[int], Cost]:
     """What the model costs at a moment, given when each unit goes (infinity: never)."""
-    departures = {axis: np.sort(entries) for axis, entries in _leaving(sites, moments).items()}
+    departures = {axis: np.sort(entries) for axis, entries in _leaving(sites, moments, works=True).items()}
 
     def at(moment: int) -> Cost:
         gone = {axis: int(np.searchsorted(times, moment, side="right")) for axis, times in departures.items()}
@@ -57,12 +57,12 @@ def costs_over_time(sites: Sites, moments: Mapping[str, Moments]) -> Callable[[i
     return at
 
 
-def _leaving(sites: Sites, moments: Mapping[str, Moments]) -> dict[_Axis, _EntryMoments]:
-    """When each entry of each shrinking axis goes, given when each unit goes."""
+def _leaving(sites: Sites, moments: Mapping[str, Moments], *, works: bool = False) -> dict[_Axis, _EntryMoments]:
+    """When each entry of each shrinking axis (those of works too, if asked) goes, given when each unit goes."""
     shapes = {tensor.name: tensor.shape for tensor in sites.tensors}
     leaving: dict[_Axis, _EntryMoments] = {}
     for site in (site for site in sites if site.name in moments):
-        for axis in site.axes:
+        for axis in (*site.axes, *(site.works if works else ())):
             key = (axis.tensor, axis.axis)
             entries = leaving.setdefault(key, np.full(shapes[axis.tensor][axis.axis], np.inf))
             np.minimum.at(entries, np.asarray(axis.positions), np.repeat(moments[site.name], axis.repeat))
@@ -97,6 +97,13 @@ def _check_units(site: Site, units: Sequence[int]) -> None:
     if len(set(units)) < len(units):
         twice = next(unit for unit in units if list(units).count(unit) > 1)
         raise PlanError(f"{site.name}: unit {twice} is named twice among {len(units)} removed units; name it once.")
+    length = site.units // site.blocks
+    lost = [sum(unit // length == block for unit in units) for block in range(site.blocks)]
+    if len(set(lost)) > 1:
+        raise PlanError(
+            f"{site.name}: its {site.units} units are {site.blocks} blocks of {length}, each of which must lose as many; "
+            f"the plan removes {min(lost)} to {max(lost)} from a block."
+        )
     if len(units) == site.units and not site.droppable:
         raise PlanError(f"{site.name}: the plan removes all {site.units} units; at least one must stay.")
 
@@ -110,7 +117,20 @@ def plan_from(sites: Sites, method: str, edits: Sequence[Edit]) -> Plan:
         for (tensor, axis), moments in leaving.items()
     )
     whole = [site for site in sites if len(removed.get(site.name, ())) == site.units]
-    return Plan(method, tuple(edits), cuts, _emptied(sites, whole, {cut.tensor for cut in cuts if _is_all(cut)}))
+    emptied = _emptied(sites, whole, {cut.tensor for cut in cuts if _is_all(cut)})
+    return Plan(method, tuple(edits), cuts, emptied, attributes=_resized(sites, removed))
+
+
+def _resized(sites: Sites, removed: Mapping[str, Sequence[int]]) -> tuple[Resize, ...]:
+    """The modules' own sizes after some units of each site have gone."""
+    resized: dict[tuple[str, str], Resize] = {}
+    for site in sites:
+        for sized in site.sized if removed.get(site.name) else ():
+            place = sized.module, sized.name
+            before = resized.get(place, Resize(*place, sized.value, sized.value))
+            lost = len(removed[site.name]) * sized.loses // sized.per
+            resized[place] = replace(before, after=before.after - lost)
+    return tuple(resized.values())
 
 
 def _is_all(cut: Cut) -> bool:

@@ -23,6 +23,7 @@ from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, SettingsError
 from secateur.export import export_onnx
+from secateur.finding import find_sites
 from secateur.measurement import size_bytes
 from secateur.pipeline import compress
 from secateur.plan import to_json
@@ -31,7 +32,6 @@ from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result, Round
 from secateur.result import to_json as result_to_json
-from secateur.tracing import find_sites
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     from secateur.cli.opening import opened
     from secateur.cli.places import check_writable
     from secateur.cli.recipes import method_of
+    from secateur.finding import find_sites
     from secateur.methods import score_all
-    from secateur.tracing import find_sites
 
     method = method_of(choice)
     check_writable(place.out)

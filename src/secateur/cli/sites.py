@@ -20,7 +20,7 @@ def sites(given: Given, screen: Screen) -> None:
     """
     from secateur.budget import cost
     from secateur.cli.opening import opened
-    from secateur.tracing import find_sites
+    from secateur.finding import find_sites
 
     with screen.progress("tracing the network"):
         network, data = opened(given)

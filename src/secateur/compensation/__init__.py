@@ -14,7 +14,7 @@ from secateur.plan import Edit, Plan
 from secateur.result import Fold
 from secateur.sites import Sites
 from secateur.task import Task
-from secateur.tracing import sites_in, trace
+from secateur.tracing import sites_for, trace
 
 How = Literal["none", "mean", "least_squares", "reconstruct"]
 HOWS = ("none", "mean", "least_squares", "reconstruct")
@@ -62,7 +62,7 @@ def repair(
         reason = f"together the folds took the output further from the original's ({found})"
         folds = [replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds]
         mended = width.copied(small)
-    return Repaired(mended, _credited(plan, sites_in(traced), layers, folds, mended, small), tuple(folds))
+    return Repaired(mended, _credited(plan, sites_for(traced, plan), layers, folds, mended, small), tuple(folds))
 
 
 def _departure(net: nn.Module, model: nn.Module, task: Task, rows: int) -> tuple[float, float]:

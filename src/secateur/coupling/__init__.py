@@ -1,7 +1,8 @@
 """What belongs together in a model: labels that flow through operators, one rule each, and the sites they add up to."""
 
-from secateur.coupling.groups import Flow, sites_of
+from secateur.coupling.call import Call
+from secateur.coupling.groups import Flow, sites_of, works_of
 from secateur.coupling.labels import Coupling, Labels, Value
-from secateur.coupling.rules import RULES, Call, follow
+from secateur.coupling.rules import RULES, follow
 
-__all__ = ["RULES", "Call", "Coupling", "Flow", "Labels", "Value", "follow", "sites_of"]
+__all__ = ["RULES", "Call", "Coupling", "Flow", "Labels", "Value", "follow", "sites_of", "works_of"]

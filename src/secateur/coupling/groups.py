@@ -3,71 +3,65 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from secateur.coupling.labels import Coupling, Labels, Value, varying
-from secateur.sites import Pinned, Read, Site, TensorAxis
+from secateur.coupling.labels import Coupling, Labels, Reading, Value, varying
+from secateur.coupling.members import Lane, Members, members_of, spans
+from secateur.coupling.rectangles import fills_slices, squared
+from secateur.sites import Pinned, Read, Site, Sized, TensorAxis
+
+Held = dict[int, tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A graph after the rules: every node's value and sources in the order of the data, tensors, inputs, output."""
+    """A graph after the rules: every node's value and sources in the order of the data, tensors, inputs, output.
+
+    `modules` maps nodes to the module they stand in, `shaped` names those that change shapes; `numbers` has the
+    modules' own sizes.
+    """
 
     values: Mapping[str, Value]
     sources: Mapping[str, tuple[str, ...]]
     tensors: Mapping[str, Value]
     inputs: tuple[str, ...]
     output: str
-
-
-@dataclass(frozen=True)
-class _Lane:
-    """One cuttable axis of one tensor: the unit of each entry, and the axis's part in the network."""
-
-    tensor: str
-    axis: int
-    units: Labels
-    part: str
-
-
-@dataclass(frozen=True)
-class _Members:
-    """For every label its site (-1: none), and its unit's number in that site."""
-
-    site: Labels
-    rank: Labels
-
-    def entries(self, labels: Labels) -> dict[int, tuple[int, ...]]:
-        """For each site among the labels: where its units' entries are, unit after unit."""
-        sites = self.site[labels]
-        found = {}
-        for site in np.unique(sites[sites >= 0]):
-            places = np.flatnonzero(sites == site)
-            order = np.argsort(self.rank[labels[places]], kind="stable")
-            found[int(site)] = tuple(places[order].tolist())
-        return found
+    modules: Mapping[str, str]
+    shaped: tuple[str, ...]
+    numbers: Mapping[str, Mapping[str, int]]
 
 
 def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pinned, ...]]:
     """The sites in the order of the data, and the units that stay with the operator that holds them."""
-    root = coupling.roots()
-    lanes = _lanes(coupling, flow.tensors, root)
-    held = _spread_out(flow, root) | _held(coupling, root)
-    made = _distinct(root, coupling.made)
-    read = _distinct(root, [reading.labels for reading in coupling.readings])
-    groups = _alike(lanes, (made & read) - held.keys())
-    members = _numbered(groups, lanes, len(root))
-    reads = _reads(coupling, members, root)
-    axes = _axes(lanes, members)
-    names = _names(lanes, members, len(groups))
-    sites = [_site(names[n], len(units), axes[n], reads[n]) for n, units in enumerate(groups)]
-    outlets = [_is_avoidable(n, members, flow, root) for n in range(len(groups))]
-    sites = [replace(site, droppable=avoidable) for site, avoidable in zip(sites, outlets, strict=True)]
+    fine = coupling.roots()
+    fields = [field for value in flow.values.values() for field in value.fields]
+    coarse = squared(coupling, fields, fine)
+    lanes = _lanes(coupling, flow.tensors)
+    held = _spread_out(flow, coarse) | _firm(coupling, coarse) | _held(coupling, coarse)
+    made = _distinct(coarse, coupling.made)
+    read = _distinct(coarse, [reading.labels.ravel() for reading in coupling.readings])
+    members = members_of(lanes, fields, coupling.grids, (fine, coarse), (made & read) - held.keys())
+    reads = _reads(coupling.readings, members)
+    sites = _described(lanes, members, reads)
+    sites = [replace(site, droppable=_may_lose_all(site, n, members, flow)) for n, site in enumerate(sites)]
+    sized = _sized(coupling, flow, members, coarse)
+    sites = [replace(site, sized=tuple(sized[number])) for number, site in enumerate(sites)]
     place = {reading.node: n for n, reading in enumerate(coupling.readings)}
     sites.sort(key=lambda site: place[site.reads[0].node])
-    return _named_apart(sites), tuple(_pinned(lanes, held))
+    return _named_apart(sites), tuple(_pinned(lanes, held, coarse))
+
+
+def works_of(coupling: Coupling) -> Iterable[tuple[str, tuple[int, ...], float]]:
+    """Name, shape and multiply-adds per entry of every product that no parameter stands for."""
+    for number, work in enumerate(coupling.works):
+        shape = tuple(max(len(lane), 1) for lane in work.lanes)
+        yield _work_name(number, work.node), shape, work.macs / max(int(np.prod(shape)), 1)
+
+
+def _work_name(number: int, node: str) -> str:
+    return f"{node} (product {number})"
 
 
 def _distinct(root: Labels, labels: Iterable[Labels]) -> set[int]:
@@ -75,7 +69,7 @@ def _distinct(root: Labels, labels: Iterable[Labels]) -> set[int]:
     return set(np.unique(root[np.concatenate(arrays)]).tolist()) if arrays else set()
 
 
-def _lanes(coupling: Coupling, tensors: Mapping[str, Value], root: Labels) -> list[_Lane]:
+def _lanes(coupling: Coupling, tensors: Mapping[str, Value]) -> list[Lane]:
     made = {int(label) for labels in coupling.made for label in labels[:1]}
     read = {int(r.weight_labels[0]) for r in coupling.readings if r.weight_labels is not None}
     lanes = []
@@ -84,106 +78,105 @@ def _lanes(coupling: Coupling, tensors: Mapping[str, Value], root: Labels) -> li
             labels = field.ravel()
             axis = next(a for a, size in enumerate(field.shape) if size > 1)
             part = "made" if int(labels[0]) in made else "read" if int(labels[0]) in read else "carried"
-            lanes.append(_Lane(name, axis, root[labels], part))
+            lanes.append(Lane(name, axis, labels, part))
+    for number, work in enumerate(coupling.works):
+        name = _work_name(number, work.node)
+        lanes += [Lane(name, axis, lane, "work") for axis, lane in enumerate(work.lanes) if len(lane)]
     return lanes
 
 
-def _held(coupling: Coupling, root: Labels) -> dict[int, tuple[str, str]]:
+def _held(coupling: Coupling, root: Labels) -> Held:
     """For every unit that stays, the first operator that held it and why."""
-    held: dict[int, tuple[str, str]] = {}
+    held: Held = {}
     for pin in coupling.pins:
-        for unit in np.unique(root[pin.labels]):
-            held.setdefault(int(unit), (pin.operator, pin.reason))
+        for unit in np.unique(root[pin.labels]).tolist():
+            held.setdefault(unit, (pin.operator, pin.reason))
     return held
 
 
-def _spread_out(flow: Flow, root: Labels) -> dict[int, tuple[str, str]]:
+def _firm(coupling: Coupling, root: Labels) -> Held:
+    """Units that would shorten an axis which keeps its length."""
+    held: Held = {}
+    for firm in coupling.firms:
+        field = root[firm.field]
+        if field.shape[firm.axis] > 1:
+            units, fills = fills_slices(field, firm.axis)
+            held |= dict.fromkeys(units[fills].tolist(), (firm.operator, "they meet values that cannot be cut"))
+    return held
+
+
+def _spread_out(flow: Flow, root: Labels) -> Held:
     """Units without which some value would be no tensor: they do not fill whole slices of it."""
-    spread: dict[int, tuple[str, str]] = {}
+    spread: Held = {}
     for node, value in flow.values.items():
-        for field in (root[field] for field in value.fields):
+        for field in (root[field] for field in value.fields if len(varying(field)) > 1):
             axes = varying(field)
-            if len(axes) > 1:
-                kept = ~np.any([_fills_slices(field, axis, len(root)) for axis in axes], 0)
-                spread.update(dict.fromkeys(np.flatnonzero(kept).tolist(), (node, "they are spread over several axes")))
+            filled = [fills_slices(field, axis) for axis in axes]
+            kept = filled[0][0][~np.any([fills for _, fills in filled], 0)]
+            spread |= dict.fromkeys(kept.tolist(), (node, "they are spread over several axes"))
     return spread
 
 
-def _fills_slices(field: Labels, axis: int, labels: int) -> NDArray[np.bool_]:
-    """For every label, whether its entries make up whole slices along an axis."""
-    slices = np.moveaxis(field, axis, 0).reshape(field.shape[axis], -1)
-    touched = np.bincount(np.concatenate([np.unique(part) for part in slices]), minlength=labels)
-    return touched * slices.shape[1] == np.bincount(field.ravel(), minlength=labels)
-
-
-def _alike(lanes: list[_Lane], free: set[int]) -> list[list[int]]:
-    """Free units, together where they have equally many entries on the same axes."""
-    signatures: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for place, lane in enumerate(lanes):
-        for unit, count in zip(*np.unique(lane.units, return_counts=True), strict=True):
-            signatures[int(unit)].append((place, int(count)))
-    alike: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
-    for unit in sorted(free & signatures.keys()):
-        alike[tuple(signatures[unit])].append(unit)
-    return list(alike.values())
-
-
-def _numbered(groups: list[list[int]], lanes: list[_Lane], labels: int) -> _Members:
-    """Units numbered as they come in the first weight that makes them."""
-    site = np.full(labels, -1, dtype=np.int64)
-    rank = np.zeros(labels, dtype=np.int64)
-    for number, units in enumerate(groups):
-        site[units] = number
-    for lane in (lane for lane in reversed(lanes) if lane.part == "made"):
-        rank[lane.units[::-1]] = np.arange(len(lane.units))[::-1]
-    for units in groups:
-        order = sorted(units, key=lambda unit: rank[unit])
-        rank[order] = np.arange(len(order))
-    return _Members(site, rank)
-
-
-def _axes(lanes: list[_Lane], members: _Members) -> dict[int, dict[str, list[TensorAxis]]]:
-    axes: dict[int, dict[str, list[TensorAxis]]] = defaultdict(lambda: defaultdict(list))
-    for lane in lanes:
-        for site, entries in members.entries(lane.units).items():
-            repeat = len(entries) // len(np.unique(members.rank[lane.units[list(entries)]]))
-            axes[site][lane.part].append(TensorAxis(lane.tensor, lane.axis, entries, repeat))
-    return axes
-
-
-def _reads(coupling: Coupling, members: _Members, root: Labels) -> dict[int, list[Read]]:
+def _reads(readings: list[Reading], members: Members) -> dict[int, list[Read]]:
     reads: dict[int, list[Read]] = defaultdict(list)
-    for reading in coupling.readings:
-        labels = root[reading.labels]
+    for reading in readings:
+        axes = varying(reading.labels) or (reading.labels.ndim - 1,)
+        pattern = _one_period(reading.labels.reshape([reading.labels.shape[axis] for axis in axes]))
+        labels = pattern.ravel()
         for site, entries in members.entries(labels).items():
-            repeat = len(entries) // len(np.unique(members.rank[labels[list(entries)]]))
-            is_norm = reading.kind == "norm"
-            place = reading.node, reading.operand, reading.axis
+            repeat = len(entries) // members.distinct(labels, entries)
+            is_norm = reading.kind != "product"
+            place = reading.node, reading.operand, axes, pattern.shape
             reads[site].append(Read(*place, entries, repeat, reading.weight, is_norm))
     return reads
 
 
-def _names(lanes: list[_Lane], members: _Members, sites: int) -> list[str]:
+def _one_period(pattern: Labels) -> Labels:
+    """A pattern without its copies along the first axis, of which there are two where a batch of two was laid out."""
+    half, rest = divmod(len(pattern), 2)
+    if rest == 0 and pattern.ndim > 1 and half and bool((pattern[:half] == pattern[half:]).all()):
+        return pattern[:half]
+    return pattern
+
+
+def _described(lanes: list[Lane], members: Members, reads: Mapping[int, list[Read]]) -> list[Site]:
+    axes = _axes(lanes, members)
+    names = _names(lanes, members)
+    return [_site(names[n], members, n, axes[n], reads[n]) for n in range(len(members.units))]
+
+
+def _axes(lanes: list[Lane], members: Members) -> dict[int, dict[str, list[TensorAxis]]]:
+    axes: dict[int, dict[str, list[TensorAxis]]] = defaultdict(lambda: defaultdict(list))
+    for lane in lanes:
+        for site, entries in members.entries(lane.labels).items():
+            repeat = len(entries) // members.distinct(lane.labels, entries)
+            axes[site][lane.part].append(TensorAxis(lane.tensor, lane.axis, entries, repeat))
+    return axes
+
+
+def _names(lanes: list[Lane], members: Members) -> list[str]:
     """Every site by the first weight that makes it and no other site, or else by the first that makes it."""
-    makers: list[list[tuple[bool, str]]] = [[] for _ in range(sites)]
+    makers: list[list[tuple[bool, str]]] = [[] for _ in members.units]
     for lane in (lane for lane in lanes if lane.part == "made"):
-        found = np.unique(members.site[lane.units])
+        found = np.unique(members.site[lane.labels])
         for site in found[found >= 0]:
             makers[site].append((len(found) > 1, lane.tensor))
     first = [min(made, key=lambda maker: maker[0])[1] for made in makers]
     return [name.rsplit(".", 1)[0] if name.endswith(".weight") else name for name in first]
 
 
-def _site(name: str, units: int, axes: Mapping[str, list[TensorAxis]], reads: list[Read]) -> Site:
+def _site(name: str, members: Members, number: int, axes: Mapping[str, list[TensorAxis]], reads: list[Read]) -> Site:
     norms = [read.weight for read in reads if read.is_norm and read.weight]
     return Site(
         name=name,
-        units=units,
+        units=members.units[number],
         made_by=tuple(axes["made"]),
         carried_by=tuple(axes["carried"]),
         read_by=tuple(axes["read"]),
         reads=tuple(reads),
         normalised_by=tuple(dict.fromkeys(norm.rpartition(".")[0] for norm in norms if "." in norm)),
+        blocks=members.blocks[number],
+        works=tuple(axes["work"]),
     )
 
 
@@ -198,28 +191,59 @@ def _named_apart(sites: list[Site]) -> tuple[Site, ...]:
     return tuple(apart)
 
 
-def _is_avoidable(site: int, members: _Members, flow: Flow, root: Labels) -> bool:
+def _may_lose_all(site: Site, number: int, members: Members, flow: Flow) -> bool:
+    """Whether the network runs without any unit of a site: between matrices, if a path around it remains."""
+    ranks = {name: len(value.shape) for name, value in flow.tensors.items()}
+    is_between_matrices = all(ranks.get(axis.tensor, 3) <= 2 for axis in (*site.axes, *site.works))
+    has_size = any(read.is_norm and read.weight is None for read in site.reads)
+    return is_between_matrices and not has_size and site.blocks == 1 and _is_avoidable(number, members, flow)
+
+
+def _is_avoidable(site: int, members: Members, flow: Flow) -> bool:
     """Whether the output still depends on the input when all units of a site are gone."""
     reached = set(flow.inputs)
     for node, sources in flow.sources.items():
-        if any(source in reached for source in sources) and not _is_only(site, members, flow.values.get(node), root):
+        if any(source in reached for source in sources) and not _is_only(site, members, flow.values.get(node)):
             reached.add(node)
     return flow.output in reached
 
 
-def _is_only(site: int, members: _Members, value: Value | None, root: Labels) -> bool:
+def _is_only(site: int, members: Members, value: Value | None) -> bool:
     """Whether nothing is left of a value without the site's units."""
-    fields = value.fields if value else ()
-    return any(bool((members.site[root[field]] == site).all()) for field in fields)
+    fields = value.fields if isinstance(value, Value) else ()
+    return any(bool((members.site[field] == site).all()) for field in fields)
 
 
-def _pinned(lanes: list[_Lane], held: Mapping[int, tuple[str, str]]) -> Iterable[Pinned]:
+def _sized(coupling: Coupling, flow: Flow, members: Members, coarse: Labels) -> dict[int, dict[Sized, None]]:
+    """The modules' own numbers that are lengths of axes which a site shortens, where shapes change inside them."""
+    sized: dict[int, dict[Sized, None]] = defaultdict(dict)
+
+    def note(node: str, names: Iterable[str], labels: Labels) -> None:
+        for site, length, lost, units in spans(members, labels, coarse):
+            share = Fraction(lost, units)
+            for name in names:
+                if flow.numbers[flow.modules[node]].get(name) == length:
+                    module = flow.modules[node]
+                    sized[site][Sized(module, name, length, share.numerator, share.denominator)] = None
+
+    for tally in coupling.tallies:
+        note(tally.node, [tally.name], tally.labels)
+    for node in flow.shaped:
+        names = [name for name in flow.numbers[flow.modules[node]] if name != "groups"]
+        near = [node, *flow.sources[node]] if names else []
+        for value in (flow.values[name] for name in near if name in flow.values):
+            for field in value.fields:
+                note(node, names, field)
+    return sized
+
+
+def _pinned(lanes: list[Lane], held: Mapping[int, tuple[str, str]], root: Labels) -> Iterable[Pinned]:
     """What weights make but nothing may remove, by the operator that holds it."""
     counts: dict[tuple[str, str, str], int] = defaultdict(int)
     for lane in lanes:
         if lane.part == "made":
-            for unit in np.unique(lane.units):
-                if int(unit) in held:
-                    counts[(lane.tensor.removesuffix(".weight"), *held[int(unit)])] += 1
+            for unit in np.unique(root[lane.labels]).tolist():
+                if unit in held:
+                    counts[(lane.tensor.removesuffix(".weight"), *held[unit])] += 1
     for (name, operator, reason), units in counts.items():
         yield Pinned(name, units, operator, reason)

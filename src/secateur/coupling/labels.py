@@ -14,11 +14,13 @@ class Value:
     """A tensor in the graph: its shape, and fields of labels.
 
     A field has as many axes as the tensor; along the axes where its size is 1 the unit does not change. No two fields
-    of a value vary along the same axis. An axis without a field cannot be cut.
+    of a value vary along the same axis. An axis without a field cannot be cut, unless it is `loose`: one entry expanded
+    to whatever size its neighbours have.
     """
 
     shape: tuple[int, ...]
     fields: tuple[Labels, ...] = ()
+    loose: frozenset[int] = frozenset()
 
     def along(self, axis: int) -> Labels | None:
         """The field that varies along an axis, if one does."""
@@ -40,15 +42,14 @@ def vector(field: Labels | None, axis: int) -> Labels | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """A place where the units along an axis of an operand are summed up (`product`) or normalised over (`norm`).
+    """A place where the units along some axes of an operand are summed up (`product`) or normalised over (`norm`).
 
-    `weight` names the parameter they are summed up against, where it is used unchanged as [out, in]; of a norm, its
-    scale.
+    `labels` are a field of the operand. `weight` names the parameter they are summed up against, where it is used
+    unchanged as [out, in]; of a norm, its scale.
     """
 
     node: str
     operand: int
-    axis: int
     labels: Labels
     kind: str = "product"
     weight_labels: Labels | None = None
@@ -64,13 +65,48 @@ class Pin:
     reason: str
 
 
-class Coupling:
-    """The labels of one graph and what has been learnt about them; filled by the rules, read by `groups`."""
+@dataclass(frozen=True)
+class Work:
+    """A product that no parameter stands for: multiply-adds that shrink with the labels along each of its axes."""
 
-    def __init__(self) -> None:
+    node: str
+    lanes: tuple[Labels, ...]
+    macs: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A number on a module that says how many of these labels there are, such as the groups of a convolution."""
+
+    node: str
+    name: str
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Firm:
+    """An axis of a field that keeps its length: units that are whole slices of it stay."""
+
+    field: Labels
+    axis: int
+    operator: str
+
+
+class Coupling:
+    """The labels of one graph and what has been learnt about them; filled by the rules, read by `groups`.
+
+    Every row of a `grid` must lose equally many entries, if any. `whole_heads` asks for heads of attention as units.
+    """
+
+    def __init__(self, *, whole_heads: bool = False) -> None:
+        self.whole_heads = whole_heads
         self.made: list[Labels] = []
         self.readings: list[Reading] = []
         self.pins: list[Pin] = []
+        self.firms: list[Firm] = []
+        self.grids: list[Labels] = []
+        self.works: list[Work] = []
+        self.tallies: list[Tally] = []
         self._edges: list[tuple[Labels, Labels]] = []
         self._count = 0
 
@@ -111,11 +147,19 @@ class Coupling:
         for value in values:
             extra = len(shape) - len(value.shape)
             cuttable = {axis + extra for field in value.fields for axis in varying(field)}
+            cuttable |= {axis + extra for axis in value.loose}
             firm = {axis + extra for axis, size in enumerate(value.shape) if size > 1} - cuttable
             for field in met:
-                if firm & set(varying(field)):
-                    self.pin(field, operator, "they meet values that cannot be cut")
-        return Value(shape, tuple(met))
+                for axis in firm & set(varying(field)):
+                    self.hold(field, axis, operator)
+        return Value(shape, tuple(met), _loose(values, shape))
+
+    def hold(self, field: Labels, axis: int, operator: str) -> None:
+        """Keep an axis of a field at its length: what would shorten it stays."""
+        if len(varying(field)) == 1:
+            self.pin(field, operator, "they meet values that cannot be cut")
+        else:
+            self.firms.append(Firm(field, axis, operator))
 
     def _merged(self, met: list[Labels], field: Labels) -> list[Labels]:
         """Fields that vary along no common axis, after one more is joined with those that it meets."""
@@ -130,18 +174,33 @@ class Coupling:
         return [*apart, field]
 
     def roots(self) -> Labels:
-        """For every label, the smallest label of its unit: connected components by minimum and pointer jumping."""
-        root = np.arange(self._count, dtype=np.int64)
-        if not self._edges:
+        """For every label, the smallest label of its unit."""
+        return connected(np.arange(self._count, dtype=np.int64), self._edges)
+
+
+def connected(root: Labels, edges: Sequence[tuple[Labels, Labels]]) -> Labels:
+    """Roots after some labels have been joined: connected components by minimum and pointer jumping."""
+    if not edges:
+        return root
+    left, right = (root[np.concatenate([edge[side] for edge in edges])] for side in (0, 1))
+    root = root.copy()
+    while True:
+        low = np.minimum(root[left], root[right])
+        before = root.copy()
+        for ends in (left, right):
+            np.minimum.at(root, root[ends], low)
+            np.minimum.at(root, ends, low)
+        root = root[root]
+        if np.array_equal(root, before):
             return root
-        left = np.concatenate([edge[0] for edge in self._edges])
-        right = np.concatenate([edge[1] for edge in self._edges])
-        while True:
-            low = np.minimum(root[left], root[right])
-            before = root.copy()
-            for ends in (left, right):
-                np.minimum.at(root, root[ends], low)
-                np.minimum.at(root, ends, low)
-            root = root[root]
-            if np.array_equal(root, before):
-                return root
+
+
+def _loose(values: Sequence[Value], shape: tuple[int, ...]) -> frozenset[int]:
+    """The axes along which every value is one entry expanded, or a single entry."""
+
+    def is_loose(value: Value, axis: int) -> bool:
+        own = axis - len(shape) + len(value.shape)
+        return own < 0 or own in value.loose or value.shape[own] == 1
+
+    loose = [axis for axis, size in enumerate(shape) if size > 1 and all(is_loose(value, axis) for value in values)]
+    return frozenset(loose)
