@@ -6,7 +6,7 @@ from torch import nn
 
 from compat.catalogue import Entry, entries
 from peer_groups import groups_of_ours, groups_of_peer, is_depthwise
-from secateur.tracing import find_sites
+from secateur.finding import find_sites
 
 SUPPORTED = (
     "zoo:resnet20",

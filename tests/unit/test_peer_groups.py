@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from peer_groups import groups_of_ours, groups_of_peer
-from secateur.tracing import find_sites
+from secateur.finding import find_sites
 
 IMAGES = (2, 3, 16, 16)
 
