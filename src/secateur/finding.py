@@ -14,34 +14,35 @@ from torch import nn
 
 from secateur import width
 from secateur.budget import plan_of
-from secateur.errors import ExactnessError
+from secateur.errors import ExactnessError, PlanError
 from secateur.graph import Traced
 from secateur.sites import Pinned, Site, Sites
-from secateur.surgery import compared
+from secateur.surgery import proven
 from secateur.task import Arguments, Task
-from secateur.tracing import Example, arguments_of_example, nothing_left, sites_in, trace_on
+from secateur.tracing import Example, arguments_of_example, check_weights, nothing_left, sites_in, trace_on
 
 SHARE = 4  # one of so many units of each block goes in the trial
-TOLERANCE = 1e-2  # a forward that counts in other numbers is off by more; certificates are the exact proof
 _LAYERS = re.compile(r"\d+")
 
-Trial = Callable[[Sequence[Site]], str]
+Family = tuple[Site, ...]  # a site and its twins
+Trial = Callable[[Sequence[Family]], str]
 
 
 def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False) -> Sites:
     """Every place in the model where units can be removed, what is pinned and by which operator, and what it costs.
 
     The units of an attention are the inner dimensions of its heads, of which every head must lose as many; with
-    `whole_heads`, and where the scale follows from a head's size, they are heads. A copy of the model is cut once to
-    see that its forward follows; sites that it does not follow are pinned.
+    `whole_heads`, and where the scale follows from a head's size, they are heads. A copy of the model with random
+    weights is cut once to see that its forward follows; sites that it does not follow are pinned.
 
     Raises:
         ModelError: the model cannot be traced, or nothing at all can be removed; the message lists why.
     """
+    check_weights(model)
     arguments = example.example() if isinstance(example, Task) else arguments_of_example(example)
-    traced = trace_on(model, arguments)
+    traced = trace_on(_stirred(model), arguments)
     sites = sites_in(traced, whole_heads=whole_heads)
-    reasons = _refused(sites.sites, _trial(traced, sites, arguments))
+    reasons = _refused(_families(sites), _trial(traced, sites, arguments))
     if not reasons:
         return sites
     pinned = tuple(Pinned(name, sites[name].units, "forward", reason) for name, reason in reasons.items())
@@ -51,20 +52,52 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     return replace(sites, sites=left, pinned=(*sites.pinned, *pinned))
 
 
+@torch.no_grad()
+def _stirred(model: nn.Module) -> nn.Module:
+    """A copy with random weights: what is zero or nearly constant in a network, trained or not, hides mistakes."""
+    stirred = width.copied(model)
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in width.tensors_of(stirred).items():
+        last = name.rpartition(".")[2]
+        if not tensor.is_floating_point() or tensor.dim() == 0:
+            continue
+        if isinstance(tensor, nn.Parameter) and tensor.dim() > 1:
+            fan_in = tensor.numel() / max(len(tensor), 1)
+            values = torch.randn(tensor.shape, generator=generator) / max(fan_in, 1) ** 0.5
+        elif isinstance(tensor, nn.Parameter) or last in ("running_mean", "running_var"):
+            low = -0.5 if last in ("bias", "running_mean") else 0.5
+            values = torch.rand(tensor.shape, generator=generator) + low
+        else:
+            continue  # a table that forward relies on
+        tensor.copy_(values)
+    return stirred
+
+
+def _families(sites: Sites) -> list[Family]:
+    """The sites, each with its twins, once."""
+    found: list[Family] = []
+    taken: set[str] = set()
+    for site in sites:
+        if site.name not in taken:
+            found.append((site, *(sites[twin] for twin in site.twins)))
+            taken |= {member.name for member in found[-1]}
+    return found
+
+
 def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     """A function that cuts some sites of a copy and says what went wrong; nothing, if they follow."""
     generator = torch.Generator().manual_seed(0)
     chosen = {site.name: _some(site, generator) for site in sites}
 
-    def trial(some: Sequence[Site]) -> str:
-        plan = plan_of(sites, {site.name: chosen[site.name] for site in some})
+    def trial(some: Sequence[Family]) -> str:
         small = width.copied(traced.model)
         try:
+            plan = plan_of(sites, {site.name: chosen[site.name] for family in some for site in family})
             width.cut_(small, plan)
-            found = compared(small, traced, sites, plan, arguments)
-        except ExactnessError as error:
+            found = proven(small, traced, sites, plan, arguments)
+        except (ExactnessError, PlanError) as error:
             return str(error)
-        if found.relative_difference <= max(TOLERANCE, found.tolerance):
+        if found.relative_difference <= found.tolerance:
             return ""
         return f"cut, it differs from the silenced original by {found.relative_difference:.1e} of the largest output"
 
@@ -73,35 +106,40 @@ def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
 
 def _some(site: Site, generator: torch.Generator) -> tuple[int, ...]:
     """A quarter of a site's units, from every block as many but not the same."""
-    length = site.units // site.blocks
-    count = min(max(length // SHARE, 1), length - 1)
-    orders = [torch.randperm(length, generator=generator)[:count] + block * length for block in range(site.blocks)]
+    count = min(max(site.steps // SHARE, 1), site.steps - 1)
+    orders = [torch.randperm(site.steps, generator=generator)[:count] + b * site.steps for b in range(site.blocks)]
     return tuple(sorted(torch.cat(orders).tolist()))
 
 
-def _refused(sites: Sequence[Site], trial: Trial) -> dict[str, str]:
+def _refused(families: Sequence[Family], trial: Trial) -> dict[str, str]:
     """The sites that the model's forward does not follow, with what went wrong."""
-    if not trial(sites):
+    if not trial(families):
         return {}
-    kinds: dict[str, list[Site]] = defaultdict(list)
-    for site in sites:
-        kinds[_LAYERS.sub("#", site.name)].append(site)
+    kinds: dict[str, list[Family]] = defaultdict(list)
+    for family in families:
+        kinds[_LAYERS.sub("#", family[0].name)].append(family)
     refused: dict[str, str] = {}
     for alike in kinds.values():
         refused |= _refused_among(alike, trial)
-    rest = [site for site in sites if site.name not in refused]
+    rest = [family for family in families if family[0].name not in refused]
     reason = trial(rest) if rest else ""
-    return refused if not reason else refused | dict.fromkeys((site.name for site in rest), reason)
+    return refused | (_named(rest, reason) if reason else {})
 
 
-def _refused_among(sites: Sequence[Site], trial: Trial) -> dict[str, str]:
+def _refused_among(families: Sequence[Family], trial: Trial) -> dict[str, str]:
     """The refused ones among the same site of several layers: all, if the first and the last are, else by halves."""
-    reason = trial(sites)
+    reason = trial(families)
     if not reason:
         return {}
-    ends = [trial([site]) for site in (sites[0], sites[-1])]
-    if len(sites) <= 2 or all(ends):
-        wrong = [(site.name, why) for site, why in zip((sites[0], sites[-1]), ends, strict=True) if why]
-        return dict.fromkeys((site.name for site in sites), reason) if all(ends) else dict(wrong)
-    half = len(sites) // 2
-    return _refused_among(sites[:half], trial) | _refused_among(sites[half:], trial)
+    ends = [(family, trial([family])) for family in dict.fromkeys((families[0], families[-1]))]
+    if all(why for _, why in ends):
+        return _named(families, reason)
+    if len(families) <= len(ends):
+        wrong = [_named([family], why) for family, why in ends if why] or [_named(families, reason)]
+        return {name: why for named in wrong for name, why in named.items()}
+    half = len(families) // 2
+    return _refused_among(families[:half], trial) | _refused_among(families[half:], trial)
+
+
+def _named(families: Sequence[Family], reason: str) -> dict[str, str]:
+    return dict.fromkeys((site.name for family in families for site in family), reason)

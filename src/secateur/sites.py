@@ -27,8 +27,8 @@ class TensorAxis:
 class Read:
     """One place in the traced graph where the units of a site are read.
 
-    `entries[u * repeat : (u + 1) * repeat]` are unit u's places in an array of shape `sizes` over `axes` of the operand;
-    an axis longer than its size holds that pattern several times (heads laid out along the batch). `weight` names the
+    `entries[u * repeat : (u + 1) * repeat]` are unit u's places in an array of shape `sizes` over `axes` of the
+    operand; an axis longer than its size holds that pattern several times (heads laid out along the batch). `weight` names the
     parameter [out, in] they are summed up against; of a norm (`is_norm`), which takes statistics over them, its scale.
     """
 
@@ -61,7 +61,8 @@ class Site:
     weights whose columns read it. A `droppable` site may lose all its units, since a path around it remains.
     `normalised_by` names the norms (modules) whose statistics run over the units: there silencing means leaving them
     out of the statistics. The units lie in `blocks` of equal length (the heads of an attention, the groups of a group
-    norm), each of which must lose the same number. `works` are axes of products that no single tensor stands for,
+    norm), each of which must lose the same number, also of `twins`: sites whose size is one and the same number in the
+    code. `works` are axes of products that no single tensor stands for,
     `sized` the modules' attributes that change with the number of units.
     """
 
@@ -76,6 +77,12 @@ class Site:
     blocks: int = 1
     works: tuple[TensorAxis, ...] = field(default=(), repr=False)
     sized: tuple[Sized, ...] = ()
+    twins: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """In how many equal steps, one unit of every block each, all units can go."""
+        return self.units // self.blocks
 
     @property
     def axes(self) -> tuple[TensorAxis, ...]:

@@ -33,6 +33,7 @@ def plan_of(sites: Sites, removed: Mapping[str, Sequence[int]], method: str = "c
     """
     for name, units in removed.items():
         _check_units(sites[name], units)
+        _check_twins(sites, sites[name], removed)
     return plan_from(sites, method, [_chosen(site, removed[site.name]) for site in sites if removed.get(site.name)])
 
 
@@ -101,11 +102,22 @@ def _check_units(site: Site, units: Sequence[int]) -> None:
     lost = [sum(unit // length == block for unit in units) for block in range(site.blocks)]
     if len(set(lost)) > 1:
         raise PlanError(
-            f"{site.name}: its {site.units} units are {site.blocks} blocks of {length}, each of which must lose as many; "
-            f"the plan removes {min(lost)} to {max(lost)} from a block."
+            f"{site.name}: its {site.units} units are {site.blocks} blocks of {length}, each of which must lose as "
+            f"many; the plan removes {min(lost)} to {max(lost)} from a block."
         )
     if len(units) == site.units and not site.droppable:
         raise PlanError(f"{site.name}: the plan removes all {site.units} units; at least one must stay.")
+
+
+def _check_twins(sites: Sites, site: Site, removed: Mapping[str, Sequence[int]]) -> None:
+    for twin in site.twins:
+        lost, other = len(removed[site.name]) // site.blocks, len(removed.get(twin, ())) // sites[twin].blocks
+        if lost != other:
+            each = f"of each of {site.blocks} blocks" if site.blocks > 1 else "of it"
+            raise PlanError(
+                f"{site.name}: {lost} units {each} go, but {other} of {twin}, whose size is the same number in the code; "
+                "remove as many of both."
+            )
 
 
 def plan_from(sites: Sites, method: str, edits: Sequence[Edit]) -> Plan:
@@ -124,12 +136,15 @@ def plan_from(sites: Sites, method: str, edits: Sequence[Edit]) -> Plan:
 def _resized(sites: Sites, removed: Mapping[str, Sequence[int]]) -> tuple[Resize, ...]:
     """The modules' own sizes after some units of each site have gone."""
     resized: dict[tuple[str, str], Resize] = {}
+    counted: set[tuple[str, str, str]] = set()
     for site in sites:
         for sized in site.sized if removed.get(site.name) else ():
             place = sized.module, sized.name
-            before = resized.get(place, Resize(*place, sized.value, sized.value))
-            lost = len(removed[site.name]) * sized.loses // sized.per
-            resized[place] = replace(before, after=before.after - lost)
+            before = resized.setdefault(place, Resize(*place, sized.value, sized.value))
+            if not any((*place, twin) in counted for twin in site.twins):  # twins lose the same entries once
+                lost = len(removed[site.name]) * sized.loses // sized.per
+                resized[place] = replace(before, after=before.after - lost)
+            counted.add((*place, site.name))
     return tuple(resized.values())
 
 

@@ -2,35 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 
 import numpy as np
 
+from secateur.coupling.counts import Flow, counted_by
 from secateur.coupling.labels import Coupling, Labels, Reading, Value, varying
-from secateur.coupling.members import Lane, Members, members_of, spans
+from secateur.coupling.members import Lane, Members, members_of
 from secateur.coupling.rectangles import fills_slices, squared
-from secateur.sites import Pinned, Read, Site, Sized, TensorAxis
+from secateur.sites import Pinned, Read, Site, TensorAxis
 
 Held = dict[int, tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Flow:
-    """A graph after the rules: every node's value and sources in the order of the data, tensors, inputs, output.
-
-    `modules` maps nodes to the module they stand in, `shaped` names those that change shapes; `numbers` has the
-    modules' own sizes.
-    """
-
-    values: Mapping[str, Value]
-    sources: Mapping[str, tuple[str, ...]]
-    tensors: Mapping[str, Value]
-    inputs: tuple[str, ...]
-    output: str
-    modules: Mapping[str, str]
-    shaped: tuple[str, ...]
-    numbers: Mapping[str, Mapping[str, int]]
 
 
 def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pinned, ...]]:
@@ -46,11 +28,15 @@ def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pi
     reads = _reads(coupling.readings, members)
     sites = _described(lanes, members, reads)
     sites = [replace(site, droppable=_may_lose_all(site, n, members, flow)) for n, site in enumerate(sites)]
-    sized = _sized(coupling, flow, members, coarse)
-    sites = [replace(site, sized=tuple(sized[number])) for number, site in enumerate(sites)]
     place = {reading.node: n for n, reading in enumerate(coupling.readings)}
-    sites.sort(key=lambda site: place[site.reads[0].node])
-    return _named_apart(sites), tuple(_pinned(lanes, held, coarse))
+    order = sorted(range(len(sites)), key=lambda number: place[sites[number].reads[0].node])
+    sites = _named_apart(sites, order)
+    counted, twins = counted_by(coupling, flow, members, coarse)
+    sites = [
+        replace(site, sized=tuple(counted.get(n, ())), twins=tuple(sites[other].name for other in twins.get(n, ())))
+        for n, site in enumerate(sites)
+    ]
+    return tuple(sites[number] for number in order), tuple(_pinned(lanes, held, coarse))
 
 
 def works_of(coupling: Coupling) -> Iterable[tuple[str, tuple[int, ...], float]]:
@@ -180,15 +166,16 @@ def _site(name: str, members: Members, number: int, axes: Mapping[str, list[Tens
     )
 
 
-def _named_apart(sites: list[Site]) -> tuple[Site, ...]:
+def _named_apart(sites: list[Site], order: Iterable[int]) -> list[Site]:
     """Sites of one name (the same weights make them, different ones carry or read them) are numbered."""
     seen: dict[str, int] = defaultdict(int)
-    apart = []
-    for site in sites:
-        seen[site.name] += 1
-        number = seen[site.name]
-        apart.append(site if number == 1 else replace(site, name=f"{site.name}#{number}"))
-    return tuple(apart)
+    apart = list(sites)
+    for place in order:
+        name = sites[place].name
+        seen[name] += 1
+        if seen[name] > 1:
+            apart[place] = replace(sites[place], name=f"{name}#{seen[name]}")
+    return apart
 
 
 def _may_lose_all(site: Site, number: int, members: Members, flow: Flow) -> bool:
@@ -212,29 +199,6 @@ def _is_only(site: int, members: Members, value: Value | None) -> bool:
     """Whether nothing is left of a value without the site's units."""
     fields = value.fields if isinstance(value, Value) else ()
     return any(bool((members.site[field] == site).all()) for field in fields)
-
-
-def _sized(coupling: Coupling, flow: Flow, members: Members, coarse: Labels) -> dict[int, dict[Sized, None]]:
-    """The modules' own numbers that are lengths of axes which a site shortens, where shapes change inside them."""
-    sized: dict[int, dict[Sized, None]] = defaultdict(dict)
-
-    def note(node: str, names: Iterable[str], labels: Labels) -> None:
-        for site, length, lost, units in spans(members, labels, coarse):
-            share = Fraction(lost, units)
-            for name in names:
-                if flow.numbers[flow.modules[node]].get(name) == length:
-                    module = flow.modules[node]
-                    sized[site][Sized(module, name, length, share.numerator, share.denominator)] = None
-
-    for tally in coupling.tallies:
-        note(tally.node, [tally.name], tally.labels)
-    for node in flow.shaped:
-        names = [name for name in flow.numbers[flow.modules[node]] if name != "groups"]
-        near = [node, *flow.sources[node]] if names else []
-        for value in (flow.values[name] for name in near if name in flow.values):
-            for field in value.fields:
-                note(node, names, field)
-    return sized
 
 
 def _pinned(lanes: list[Lane], held: Mapping[int, tuple[str, str]], root: Labels) -> Iterable[Pinned]:
