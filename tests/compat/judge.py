@@ -106,16 +106,15 @@ def pinned_shares(sites: Sites) -> dict[str, float]:
 def random_units(sites: Sites, seed: int) -> dict[str, tuple[int, ...]]:
     """A quarter of every site, at random, the same number from each of its blocks."""
     generator = torch.Generator().manual_seed(seed)
-    return {site.name: _random_of(site, generator) for site in sites if site.units // site.blocks > 1}
+    return {site.name: _random_of(site, generator) for site in sites if site.steps > 1}
 
 
 def _random_of(site: Site, generator: torch.Generator) -> tuple[int, ...]:
-    size = site.units // site.blocks
-    count = max(1, int(size * SHARE))
+    count = max(1, int(site.steps * SHARE))
     chosen = [
-        block * size + int(unit)
+        block * site.steps + int(unit)
         for block in range(site.blocks)
-        for unit in torch.randperm(size, generator=generator)[:count]
+        for unit in torch.randperm(site.steps, generator=generator)[:count]
     ]
     return tuple(sorted(chosen))
 
