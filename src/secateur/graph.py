@@ -145,6 +145,12 @@ def shapes_of(node: Node) -> tuple[tuple[int, ...], ...]:
     return tuple(_shape(part) if isinstance(part, Tensor) else () for part in several)
 
 
+def number_of(node: Node) -> int | None:
+    """The whole number that a node gives for the example (a size that depends on the batch), if it gives one."""
+    value = node.meta.get("val")
+    return int(value.node.hint) if isinstance(value, torch.SymInt) else value if isinstance(value, int) else None
+
+
 def module_of(node: Node) -> str:
     """The name of the module whose forward a node stands in, the innermost one."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())

@@ -84,7 +84,7 @@ def _over_rest(node: Node, args: tuple[Any, ...], axis: int, entries: list[int])
         case "mean":
             shape = [1] * args[0].dim()
             shape[axis] = -1
-            kept = (args[0] * stays.reshape(shape)).sum(axis, keepdim=bool(_given(args, 2, False)))
+            kept = (args[0] * stays.reshape(shape)).sum(axis, keepdim=len(args) > 2 and bool(args[2]))
             return kept / int(stays.sum())
         case "group_norm":
             return _group_norm(args, stays)

@@ -28,8 +28,9 @@ class Read:
     """One place in the traced graph where the units of a site are read.
 
     `entries[u * repeat : (u + 1) * repeat]` are unit u's places in an array of shape `sizes` over `axes` of the
-    operand; an axis longer than its size holds that pattern several times (heads laid out along the batch). `weight` names the
-    parameter [out, in] they are summed up against; of a norm (`is_norm`), which takes statistics over them, its scale.
+    operand; an axis longer than its size holds that pattern several times (heads laid out along the batch). `weight`
+    names the parameter [out, in] they are summed up against; of a norm (`is_norm`), which takes statistics over them,
+    its scale.
     """
 
     node: str

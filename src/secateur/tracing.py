@@ -14,8 +14,9 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
+from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
 from secateur.errors import ModelError, PlanError, first_line
-from secateur.graph import Traced, module_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
+from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
 from secateur.programs import FAILURES, quiet
@@ -28,52 +29,13 @@ _MULTIPLIES = {"linear", "matmul", "mm", "addmm"}
 _CONVOLVES = {*(f"conv{number}d" for number in (1, 2, 3)), *(f"conv_transpose{number}d" for number in (1, 2, 3))}
 _TURNS = {"t", "transpose", "permute", "numpy_T", "mT"}
 _UNCOUNTED = ("conv", "matmul", "bmm", "attention", "einsum", "lstm", "gru", "rnn")
-_SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride", "_assert_scalar", "sym_constrain_range_for_size"}
-_SHAPES = [
-    "view",
-    "reshape",
-    "_unsafe_view",
-    "flatten",
-    "unflatten",
-    "split",
-    "split_with_sizes",
-    "chunk",
-    "expand",
-    "permute",
-    "transpose",
-    "scaled_dot_product_attention",
-    "addmm",
-]
-# How modules call the sizes that their forward counts in: each is kept true to the cut network.
-SIZES = [
-    "attention_head_size",
-    "all_head_size",
-    "head_dim",
-    "head_size",
-    "dim_head",
-    "d_head",
-    "d_kv",
-    "d_k",
-    "d_v",
-    "dim_per_head",
-    "kv_dim",
-    "key_dim",
-    "val_dim",
-    "value_dim",
-    "inner_dim",
-    "attn_dim",
-    "split_size",
-    "nf",
-    "width",
-    "num_attention_heads",
-    "num_heads",
-    "n_heads",
-    "n_head",
-    "heads",
-    "nhead",
-    "num_key_value_heads",
-    "groups",
-]
+_SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride"}
+_SHAPES = frozenset(
+    [
+        *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "split", "split_with_sizes", "chunk", "expand"),
+        *("permute", "transpose", "addmm", "scaled_dot_product_attention"),
+    ]
+)
 
 
 def trace(model: nn.Module, example: Example) -> Traced:
@@ -102,7 +64,7 @@ def trace_on(model: nn.Module, arguments: Arguments) -> Traced:
 
 
 def sites_in(traced: Traced, *, whole_heads: bool = False) -> Sites:
-    """Every place in a traced model where units can be removed, what is pinned and by which operator, and what it costs.
+    """Every place in a traced model where units can be removed, what is pinned by which operator, and what it costs.
 
     Raises:
         ModelError: nothing at all can be removed; the message lists why.
@@ -113,7 +75,7 @@ def sites_in(traced: Traced, *, whole_heads: bool = False) -> Sites:
     if not sites:
         raise nothing_left(traced.model, pinned)
     rows = _rows(traced)
-    works = tuple(TensorCost(*name_shape, macs / rows, is_parameter=False) for *name_shape, macs in works_of(coupling))
+    works = tuple(TensorCost(name, shape, macs / rows, is_parameter=False) for name, shape, macs in works_of(coupling))
     return Sites(sites, pinned, (*_costs(traced), *works))
 
 
@@ -130,8 +92,8 @@ def sites_for(traced: Traced, plan: Plan) -> Sites:
             return sites
     missing = next(edit for edit in plan.edits if edit.removed and units.get(edit.site) != edit.units)
     raise PlanError(
-        f"{missing.site}: the plan has {missing.units} units there, the model {units.get(missing.site, 'no such site')}; "
-        "make the plan for this model."
+        f"{missing.site}: the plan has {missing.units} units there, the model {units.get(missing.site, 'no such site')}"
+        "; make the plan for this model."
     )
 
 
@@ -227,7 +189,7 @@ def _flow(traced: Traced, coupling: Coupling) -> Flow:
             values[node.name] = follow(coupling, _call(node, values, traced, (shape or (), shapes)))
         elif shape is not None:
             values[node.name] = Value(shape)
-        elif node.op == "call_function" and operator_of(node) not in _SIZE_QUESTIONS:
+        elif node.op == "call_function" and not _asks(operator_of(node)):
             coupling.pin_all(_known(node, values), operator_of(node), "no rule for this operator")
     return Flow(
         values={name: value for name, value in values.items() if isinstance(value, Value)},
@@ -236,15 +198,20 @@ def _flow(traced: Traced, coupling: Coupling) -> Flow:
         inputs=traced.inputs,
         output=traced.nodes[-1].name,
         modules={node.name: module_of(node) for node in traced.nodes},
-        shaped=tuple(node.name for node in traced.nodes if operator_of(node) in _SHAPES),
+        shaped={node.name: operator for node in traced.nodes if (operator := operator_of(node)) in _SHAPES},
         numbers={name: _sizes_on(module) for name, module in traced.model.named_modules()},
     )
+
+
+def _asks(operator: str) -> bool:
+    """Whether an operator only asks for a tensor's size or type, or checks it."""
+    return operator in _SIZE_QUESTIONS or operator.startswith("_assert")
 
 
 def _sizes_on(module: nn.Module) -> dict[str, int]:
     """The sizes that a module holds as plain numbers, by the names that are usual for them."""
     own = vars(module)
-    return {name: own[name] for name in SIZES if isinstance(own.get(name), int)}
+    return {name: own[name] for name in (*SIZES, *OUTPUTS, *GROUPS) if isinstance(own.get(name), int)}
 
 
 def _known(node: Node, values: Mapping[str, Any]) -> list[Value]:
@@ -256,9 +223,7 @@ def _call(node: Node, values: Mapping[str, Any], traced: Traced, shapes: tuple[A
     def value(arg: Any) -> Any:
         match arg:
             case Node():
-                return values.get(arg.name)
-            case torch.SymInt():
-                return int(arg.node.hint)
+                return values.get(arg.name, number_of(arg))
             case list() | tuple():
                 return [value(part) for part in arg]
         return arg

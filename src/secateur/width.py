@@ -88,16 +88,22 @@ def update_attributes_(model: nn.Module) -> None:
                 _resize_convolution_(module, made="in_channels", shared="out_channels")
             case nn.modules.conv._ConvNd():
                 _resize_convolution_(module, made="out_channels", shared="in_channels")
-            case nn.modules.batchnorm._NormBase() if module.running_mean is not None or module.affine:
-                module.num_features = len(module.running_mean if module.running_mean is not None else module.weight)
-            case nn.LayerNorm() | nn.RMSNorm() if module.elementwise_affine:
-                module.normalized_shape = tuple(module.weight.shape)
-            case nn.GroupNorm() if module.affine:
-                module.num_channels = len(module.weight)
             case nn.Embedding() | nn.EmbeddingBag():
                 module.num_embeddings, module.embedding_dim = module.weight.shape
             case nn.PReLU():
                 module.num_parameters = len(module.weight)
+            case _:
+                _resize_norm_(module)
+
+
+def _resize_norm_(module: nn.Module) -> None:
+    match module:
+        case nn.modules.batchnorm._NormBase() if module.running_mean is not None or module.affine:
+            module.num_features = len(module.running_mean if module.running_mean is not None else module.weight)
+        case nn.LayerNorm() | nn.RMSNorm() if module.elementwise_affine:
+            module.normalized_shape = tuple(module.weight.shape)
+        case nn.GroupNorm() if module.affine:
+            module.num_channels = len(module.weight)
 
 
 def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:

@@ -74,6 +74,8 @@ def test_a_recipe_reads_back_as_the_same_recipe(wanted: Recipe) -> None:
         ("zoo:mlp", "zoo:mlp?features=5&outputs=2"),
         ("zoo:mlp?hidden=8,8", "zoo:mlp?hidden=8,8&features=5&outputs=2"),
         ("zoo:mlp?outputs=7", "zoo:mlp?outputs=7&features=5"),
+        ("zoo:resnet20?shortcut=B", "zoo:resnet20?shortcut=B&outputs=2"),
+        ("zoo:resnet20?outputs=7", "zoo:resnet20?outputs=7"),
         ("mine.py:build", "mine.py:build"),
     ],
 )
@@ -85,6 +87,7 @@ def test_an_address_is_filled_in_with_what_the_data_knows_and_it_does_not_say(ad
 
 def test_what_the_data_does_not_know_is_left_out() -> None:
     assert addresses.filled_in("zoo:mlp", {"features": 5, "outputs": None}) == "zoo:mlp?features=5"
+    assert addresses.filled_in("zoo:resnet20", {"features": 5, "outputs": None}) == "zoo:resnet20"
 
 
 def test_random_weights_come_from_the_seed_alone_and_leave_no_trace() -> None:

@@ -1,6 +1,8 @@
-"""Networks by name."""
+"""Networks by name, and the feed-forward one."""
 
 import copy
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -13,6 +15,7 @@ from torch import nn
 
 from secateur import zoo
 from secateur.errors import CompressionError, SettingsError, UnknownNameError
+from secateur.zoo import registry
 from secateur.zoo.mlp import ACTIVATIONS, MLP, NORMS
 
 WIDTHS = {"features": 5, "outputs": 3}
@@ -95,10 +98,22 @@ def test_a_seed_repeats_a_network() -> None:
     assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values(), strict=True))
 
 
-def test_every_file_of_the_zoo_is_a_model() -> None:
-    assert zoo.names() == ("mlp",)
-    for name in zoo.names():
-        assert isinstance(zoo.build(name, **WIDTHS), nn.Module)
+def test_every_file_with_a_table_is_in_the_zoo_and_no_name_is_in_two() -> None:
+    files = [importlib.import_module(f"secateur.zoo.{file.name}") for file in pkgutil.iter_modules(zoo.__path__)]
+    tables = [vars(file)["MODELS"] for file in files if file is not registry and "MODELS" in vars(file)]
+    assert sorted(name for table in tables for name in table) == list(zoo.names())
+
+
+def test_an_example_is_two_rows_the_same_for_everybody_and_draws_from_no_shared_generator() -> None:
+    state = torch.get_rng_state()
+    first, again = zoo.example("mlp", **WIDTHS), zoo.example("mlp", features="5", outputs="3")
+    assert first.shape == (2, 5) and torch.equal(first, again)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_options_are_the_settings_that_a_name_does_not_fix() -> None:
+    assert zoo.options_of("mlp") == ("features", "outputs", "hidden", "activation", "norm", "dropout", "skip")
+    assert zoo.options_of("resnet20") == ("shortcut", "data", "outputs", "channels")
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -140,7 +155,9 @@ def test_an_option_outside_its_range_is_refused(
     [
         ("mpl?hidden=3", UnknownNameError, "'mpl' is not a known model of the zoo; did you mean mlp"),
         ("registry", UnknownNameError, "'registry' is not a known model"),
-        ("", UnknownNameError, "known: mlp"),
+        ("", UnknownNameError, "known: densenet, densenet40, lenet, mlp, mobilenet_v1"),
+        ("resnet21", UnknownNameError, "did you mean .*resnet20"),
+        ("resnet20?blocks=4", UnknownNameError, "'blocks' is not a known option of resnet20"),
         ("mlp?hiden=3", UnknownNameError, "did you mean hidden"),
         ("mlp?hidden", SettingsError, "hidden has no value"),
         ("mlp?skip=1&skip=0", SettingsError, "skip is given twice"),

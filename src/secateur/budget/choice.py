@@ -32,7 +32,8 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
     for name in scores.values:
         _check_length(sites[name], scores)
     free = families(scores, sites, protect)
-    counts = [_rounded(family, count, multiple_of) for family, count in zip(free, _counts(free, scores, sites, budget))]
+    asked = _counts(free, scores, sites, budget)
+    counts = [_rounded(family, count, multiple_of) for family, count in zip(free, asked, strict=True)]
     edits = {
         ranked.site.name: ranked.edit(count)
         for family, count in zip(free, counts, strict=True)

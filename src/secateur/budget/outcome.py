@@ -115,8 +115,8 @@ def _check_twins(sites: Sites, site: Site, removed: Mapping[str, Sequence[int]])
         if lost != other:
             each = f"of each of {site.blocks} blocks" if site.blocks > 1 else "of it"
             raise PlanError(
-                f"{site.name}: {lost} units {each} go, but {other} of {twin}, whose size is the same number in the code; "
-                "remove as many of both."
+                f"{site.name}: {lost} units {each} go, but {other} of {twin}, whose size is the same number in the "
+                "code; remove as many of both."
             )
 
 

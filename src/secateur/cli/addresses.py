@@ -51,11 +51,13 @@ def parse(address: str) -> FromZoo | FromFile:
 
 
 def filled_in(address: str, shape: Mapping[str, int | None]) -> str:
-    """The address with what the data knows (`features`, `outputs`) where the address does not say it."""
+    """The address with what the data knows (`features`, `outputs`) where the model asks and the address is silent."""
     match parse(address):
         case FromZoo(name, options):
-            written = options | {key: str(size) for key, size in _known(shape).items() if key not in options}
-            return f"zoo:{name}?" + "&".join(f"{key}={quote(value, safe=',')}" for key, value in written.items())
+            asked = [key for key in zoo.options_of(name) if key not in options]
+            written = options | {key: str(size) for key, size in _known(shape).items() if key in asked}
+            tail = "&".join(f"{key}={quote(value, safe=',')}" for key, value in written.items())
+            return f"zoo:{name}?{tail}" if tail else f"zoo:{name}"
     return address
 
 

@@ -93,10 +93,10 @@ def _whole_heads(coupling: Coupling, call: Call, values: tuple[Value, Value, Val
     repeated = [np.repeat(labels, most // len(labels)) for labels in heads if labels is not None]
     for labels in repeated[1:]:
         coupling.join(repeated[0], labels)
+    field = repeated[2].reshape([-1 if axis == len(call.shape) - 3 else 1 for axis in range(len(call.shape))])
     for mask in _masks(call):
         shape = (*call.shape[:-1], values[1].shape[-2])
-        coupling.meet((Value(shape, (repeated[0].reshape(-1, 1, 1),)), mask), shape, call.operator)
-    field = repeated[2].reshape([-1 if axis == len(call.shape) - 3 else 1 for axis in range(len(call.shape))])
+        coupling.meet((Value(shape, (field,)), mask), shape, call.operator)
     _work(coupling, call, field, 2 * prod(call.shape) * values[1].shape[-2])
     return Value(call.shape, (field,))
 
@@ -116,11 +116,9 @@ def _headwise(coupling: Coupling, value: Value) -> Value:
     """A value whose entries of one head are one unit."""
     fields = []
     for field in value.fields:
-        if _is_split(field):
-            first = field[..., :1, :1]
-            coupling.join(field, first)
-            field = np.broadcast_to(first, first.shape)
-        fields.append(field)
+        first = field[..., :1, :1] if _is_split(field) else field
+        coupling.join(field, first)
+        fields.append(first)
     return Value(value.shape, tuple(fields))
 
 

@@ -12,13 +12,35 @@ from secateur.sites import Sized
 Counted = Mapping[int, dict[Sized, None]]
 Pairs = set[tuple[int, int]]
 
+# How modules call the sizes that their forward counts in: each is kept true to the cut network.
+SIZES = frozenset(
+    [
+        *("attention_head_size", "head_dim", "head_size", "dim_head", "d_head", "d_kv", "d_k", "d_v", "dim_per_head"),
+        *(
+            "key_value_proj_dim",
+            "kv_dim",
+            "key_dim",
+            "val_dim",
+            "value_dim",
+            "all_head_size",
+            "inner_dim",
+            "attn_dim",
+            "split_size",
+            "width",
+        ),
+        *("num_attention_heads", "num_heads", "n_heads", "n_head", "heads", "nhead", "num_key_value_heads"),
+    ]
+)
+OUTPUTS = frozenset(["nf"])  # of a product: said where it is made
+GROUPS = frozenset(["groups"])  # said by the rule of grouped convolutions
+
 
 @dataclass(frozen=True)
 class Flow:
     """A graph after the rules: every node's value and sources in the order of the data, tensors, inputs, output.
 
-    `modules` maps nodes to the module they stand in, `shaped` names those that change shapes; `numbers` has the
-    modules' own sizes.
+    `modules` maps nodes to the module they stand in, `shaped` those that change shapes to their operator; `numbers` has
+    the modules' own sizes.
     """
 
     values: Mapping[str, Value]
@@ -27,7 +49,7 @@ class Flow:
     inputs: tuple[str, ...]
     output: str
     modules: Mapping[str, str]
-    shaped: tuple[str, ...]
+    shaped: Mapping[str, str]
     numbers: Mapping[str, Mapping[str, int]]
 
 
@@ -65,13 +87,17 @@ def _twins(counted: Counted, beside: Pairs) -> Mapping[int, list[int]]:
     return {site: [other for other in others if other != site] for site, others in twins.items()}
 
 
+def _counted_at(operator: str) -> frozenset[str]:
+    return OUTPUTS if operator == "addmm" else SIZES
+
+
 def _mentions(coupling: Coupling, flow: Flow) -> Iterable[tuple[str, list[str], Labels]]:
     """Where shapes change inside modules that hold sizes: the node, the sizes' names, and labels that flow there."""
     for tally in coupling.tallies:
         yield tally.node, [tally.name], tally.labels
-    for node in flow.shaped:
-        names = [name for name in flow.numbers.get(flow.modules[node], {}) if name != "groups"]
-        for near in (node, *flow.sources[node]) if names else ():
+    for node, operator in flow.shaped.items():
+        names = list(flow.numbers.get(flow.modules[node], {}).keys() & _counted_at(operator))
+        for near in (node, *flow.sources[node]) if names and operator != "addmm" else (node,) if names else ():
             value = flow.values.get(near)
             for field in value.fields if isinstance(value, Value) else ():
                 yield node, names, field

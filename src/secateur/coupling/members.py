@@ -12,7 +12,7 @@ from secateur.coupling.rectangles import Blocks, blocks_of, have_equal_rows, kee
 
 @dataclass(frozen=True)
 class Lane:
-    """One cuttable axis of one tensor (or of a product): the label of each entry, and the axis's part in the network."""
+    """One cuttable axis of one tensor (or of a product): the label of each entry, and the axis's part in the net."""
 
     tensor: str
     axis: int

@@ -115,7 +115,7 @@ def slices(coupling: Coupling, call: Call) -> Result:
 def index(coupling: Coupling, call: Call) -> Result:
     """Entries along one axis by number; the other axes keep their units."""
     x = call.args[0]
-    numbers = call.args[1] if isinstance(call.args[1], list | tuple) else [None] * call.args[1] + [call.args[2]]
+    numbers = call.args[1] if call.operator == "index" else [None] * (call.args[1] % len(x.shape)) + [call.args[2]]
     used = [place for place, number in enumerate(numbers) if number is not None]
     if len(used) != 1:
         return unknown(coupling, call, "several axes are indexed at once")

@@ -58,6 +58,8 @@ def softmax(coupling: Coupling, call: Call) -> Result:
 def total(coupling: Coupling, call: Call) -> Result:
     """A sum over axes reads the units that lie along them; a mean is taken over those that stay."""
     x, axes = call.args[0], call.arg(2 if call.operator == "linalg_vector_norm" else 1, name="dim")
+    if isinstance(axes, Value):  # the smaller or larger of two
+        return coupling.meet(call.values, call.shape, call.operator)
     ndim = len(x.shape)
     summed = [axis % ndim for axis in ([axes] if isinstance(axes, int) else axes or range(ndim))]
     kind = {"mean": "mean"}.get(call.operator, "product")

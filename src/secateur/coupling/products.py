@@ -79,7 +79,7 @@ def _grouped(coupling: Coupling, call: Call, about: tuple[Value, int, int], *, i
     """Whole groups go where there are many small ones, else the same channels of every group.
 
     What is read is `inner` [groups, in of one], what is made `outer` [groups, out of one]. A transposed weight holds
-    the inner ones along its first axis, an ordinary one the outer ones; the other side has one group on its second axis.
+    the inner ones along its first axis, an ordinary one the outer ones; its second axis is of one group.
     """
     x, weight, bias = call.args[0], call.args[1], call.arg(2, name="bias")
     kept, channel, groups = about

@@ -52,8 +52,8 @@ softshrink hardshrink tanh tanh_ threshold threshold_ dropout dropout_ alpha_dro
 feature_alpha_dropout abs neg exp log sqrt rsqrt square sin cos erf reciprocal clamp clamp_ clone contiguous detach
 detach_ alias to _to_copy log1p expm1 sign floor ceil round logical_not bitwise_not nan_to_num tril triu type_as
 lift_fresh_copy"""
-_BINARY = """add add_ sub sub_ rsub mul mul_ div div_ pow pow_ maximum minimum where lerp clamp_min clamp_max masked_fill
-masked_fill_ addcmul addcdiv eq ne lt le gt ge logical_and logical_or remainder fmod atan2 copy_"""
+_BINARY = """add add_ sub sub_ rsub mul mul_ div div_ pow pow_ maximum minimum where lerp clamp_min clamp_max
+masked_fill masked_fill_ addcmul addcdiv eq ne lt le gt ge logical_and logical_or remainder fmod atan2 copy_"""
 _SHAPE = "view reshape _unsafe_view flatten unflatten squeeze unsqueeze view_as reshape_as"
 _SPATIAL = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
 adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d max_pool1d_with_indices

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from secateur.errors import SettingsError, UnknownNameError
+from secateur.zoo.entry import Entry
 
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -61,6 +62,11 @@ class Settings:
             raise SettingsError(f"mlp: {found}; make two equal, or leave skip out.")
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (self.features,)
+
+    @property
     def skips(self) -> tuple[bool, ...]:
         """Which hidden layers add their input to their output."""
         return (False, *(self.skip and before == after for before, after in pairwise(self.hidden)))[: len(self.hidden)]
@@ -93,4 +99,4 @@ def _layer(before: int, after: int, settings: Settings) -> nn.Sequential:
     return nn.Sequential(layer)
 
 
-SETTINGS, MODEL = Settings, MLP
+MODELS = {"mlp": Entry(Settings, MLP)}

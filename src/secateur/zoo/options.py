@@ -33,8 +33,10 @@ def _widths(text: str) -> tuple[int, ...]:
 
 READERS: Mapping[Any, tuple[Callable[[str], Any], str]] = {
     int: (int, "a whole number"),
+    int | None: (int, "a whole number"),
     float: (float, "a number"),
     bool: (_switch, "0 or 1"),
     str: (str, "text"),
+    str | None: (str, "text"),
     tuple[int, ...]: (_widths, "whole numbers with commas between, such as 256,256"),
 }

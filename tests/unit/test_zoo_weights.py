@@ -1,0 +1,146 @@
+"""Published weights fit the networks of the zoo, by name and by what they compute.
+
+Tests with trained weights need the folder of data that the environment variable SECATEUR_DATA names, and Pillow.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from secateur import storage, zoo
+
+DATA = Path(os.environ.get("SECATEUR_DATA", "."))
+MEAN, DEVIATION = ((torch.tensor(v).view(3, 1, 1)) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+with_data = pytest.mark.skipif("SECATEUR_DATA" not in os.environ, reason="SECATEUR_DATA names no folder with data")
+
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def normed(convolution: str, norm: str) -> Iterator[str]:
+    """The names of a convolution without bias and the norm behind it."""
+    yield f"{convolution}.weight"
+    yield from (f"{norm}.{part}" for part in NORM)
+
+
+def residual_names(stages: tuple[int, ...], convolutions: int, shortcuts: str, head: str) -> Iterator[str]:
+    yield from normed("conv1", "bn1")
+    for stage, blocks in enumerate(stages, 1):
+        for block in range(blocks):
+            place = f"layer{stage}.{block}"
+            for number in range(1, convolutions + 1):
+                yield from normed(f"{place}.conv{number}", f"{place}.bn{number}")
+            if shortcuts and block == 0 and (stage > 1 or convolutions == 3):
+                yield from normed(f"{place}.{shortcuts}.0", f"{place}.{shortcuts}.1")
+    yield from (f"{head}.weight", f"{head}.bias")
+
+
+def vgg_names(step: int) -> Iterator[str]:
+    place = 0
+    for stage in (2, 2, 3, 3, 3):
+        for _ in range(stage):
+            yield from (f"features.{place}.{part}" for part in ("weight", "bias"))
+            yield from (f"features.{place + 1}.{part}" for part in NORM if step == 3)
+            place += step
+        place += 1
+    yield from (f"classifier.{place}.{part}" for place in (0, 3, 6) for part in ("weight", "bias"))
+
+
+def mobilenet_v2_names() -> Iterator[str]:
+    yield from normed("features.0.0", "features.0.1")
+    for block in range(1, 18):
+        place = f"features.{block}.conv"
+        inner = 1 if block == 1 else 2
+        for part in range(inner):
+            yield from normed(f"{place}.{part}.0", f"{place}.{part}.1")
+        yield from normed(f"{place}.{inner}", f"{place}.{inner + 1}")
+    yield from normed("features.18.0", "features.18.1")
+    yield from ("classifier.1.weight", "classifier.1.bias")
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("resnet20", residual_names((3, 3, 3), 2, "", "linear")),
+        ("resnet56?shortcut=B", residual_names((9, 9, 9), 2, "shortcut", "linear")),
+        ("resnet18", residual_names((2, 2, 2, 2), 2, "downsample", "fc")),
+        ("resnet50", residual_names((3, 4, 6, 3), 3, "downsample", "fc")),
+        ("vgg16", vgg_names(2)),
+        ("vgg16_bn", vgg_names(3)),
+        ("mobilenet_v2", mobilenet_v2_names()),
+    ],
+)
+def test_parameters_are_named_as_where_the_weights_come_from(address: str, wanted: Iterator[str]) -> None:
+    name, options = zoo.parse(address)
+    with torch.device("meta"):
+        model = zoo.build(name, **options)
+    assert sorted(model.state_dict()) == sorted(wanted)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "vgg16_bn", "mobilenet_v2"])
+def test_a_network_computes_what_that_of_torchvision_does(name: str) -> None:
+    models = pytest.importorskip("torchvision").models
+    ours = zoo.build(name).eval()
+    for module in ours.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                nn.init.uniform_(tensor, 0.5, 1.5)
+    with torch.device("meta"):
+        theirs = models.get_model(name, weights=None).eval()
+    theirs.load_state_dict(ours.state_dict(), assign=True)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x))
+
+
+@with_data
+@pytest.mark.parametrize(("name", "published"), [("resnet20", 91.73)])
+def test_published_weights_reach_the_published_accuracy_on_cifar(name: str, published: float) -> None:
+    (path,) = (DATA / "weights/akamaster_pytorch_resnet_cifar10").glob(f"{name}-*.th")
+    labels = torch.from_numpy(np.load(DATA / "cifar10/labels.npz")["test"]).long()
+    images = torch.cat([cifar_images(DATA / f"cifar10/test_{part:02}.webp") for part in range(10)])
+    model = storage.load_weights(zoo.build(name), path)
+    assert 100 * correct(model, images, labels) / len(labels) == pytest.approx(published, abs=0.005)
+
+
+@with_data
+def test_published_weights_tell_images_of_imagenet_apart() -> None:
+    (path,) = (DATA / "weights/biubug6_retinaface_mobilenetv1x0.25_imagenet").glob("*.tar")
+    weights = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+    model = zoo.build("mobilenet_v1", data="imagenet", width=0.25, activation="leaky_relu")
+    model.load_state_dict({name.removeprefix("module."): tensor for name, tensor in weights.items()})
+    images, labels = imagenet_images(DATA / "imagenet_sample")
+    assert correct(model, images, labels) == 510
+
+
+def correct(model: nn.Module, images: Float[Tensor, "rows 3 size size"], labels: Int[Tensor, " rows"]) -> int:
+    """How many images get the class of their label."""
+    model.eval()
+    with torch.no_grad():
+        rows = zip(images.split(500), labels.split(500), strict=True)
+        return sum(int((model((x - MEAN) / DEVIATION).argmax(1) == y).sum()) for x, y in rows)
+
+
+def cifar_images(path: Path) -> Float[Tensor, "1000 3 32 32"]:
+    """A file of 25 rows of 40 images, each between 0 and 1."""
+    sheet = torch.tensor(np.asarray(pytest.importorskip("PIL.Image").open(path).convert("RGB")))
+    tiles = sheet.view(25, 32, 40, 32, 3).permute(0, 2, 4, 1, 3)
+    return tiles.reshape(1000, 3, 32, 32) / 255
+
+
+def imagenet_images(folder: Path) -> tuple[Float[Tensor, "rows 3 224 224"], Int[Tensor, " rows"]]:
+    """Images between 0 and 1, and the numbers of their classes."""
+    pil = pytest.importorskip("PIL.Image")
+    with ZipFile(folder / "images_224.zip") as pack, (folder / "labels.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+        files = [np.asarray(pil.open(io.BytesIO(pack.read(row["file"]))).convert("RGB")) for row in rows]
+    labels = torch.tensor([int(row["class_index"]) for row in rows])
+    return torch.tensor(np.stack(files)).permute(0, 3, 1, 2) / 255, labels
