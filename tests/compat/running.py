@@ -72,8 +72,9 @@ def timed(limit_s: int = LIMIT_S) -> Iterator[Seconds]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise TimeoutError(f"not done after {LIMIT_S} s of the processor")
+    del number
+    place = f" (in {Path(frame.f_code.co_filename).name}, {frame.f_code.co_name})" if frame else ""
+    raise TimeoutError(f"not done after {LIMIT_S} s of the processor{place}")
 
 
 def _last(said: str, name: str) -> dict[str, Any]:
