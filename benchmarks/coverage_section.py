@@ -1,7 +1,6 @@
 """The table of architectures as Markdown."""
 
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 from benchmarks.sections import source, table
@@ -135,6 +134,3 @@ def _below(records: list[Result]) -> str:
             found.append(f"{record['architecture']} ({share:.0%} of {aim:.0%})")
     aims = "Aim: 90 % of the parameters of a convolutional network, 60 % of a transformer's."
     return f"{aims} Below it: {', '.join(found) or 'none'}.\n"
-
-
-SECTIONS: dict[str, Callable[[Result], str]] = {"coverage": coverage}

@@ -65,7 +65,7 @@ def _public_modules() -> dict[Path, Path]:
     names = sorted(
         {
             node.module.split(".")[1]
-            for node in tree.body
+            for node in ast.walk(tree)
             if isinstance(node, ast.ImportFrom) and "." in str(node.module)
         }
     )

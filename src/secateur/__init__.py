@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from secateur import methods
     from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select
     from secateur.compensation import compensate, repair
+    from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
     from secateur.finding import find_sites
     from secateur.measurement import measure
     from secateur.methods import score
-    from secateur.pipeline import compress
+    from secateur.pipeline import Progress, compress
     from secateur.plan import Plan
     from secateur.recipe import Recipe, Stage
     from secateur.recovery import Recovery, recover
@@ -33,6 +34,7 @@ __all__ = [
     "Macs",
     "Params",
     "Plan",
+    "Progress",
     "Recipe",
     "Recovery",
     "Result",
@@ -53,6 +55,9 @@ __all__ = [
     "methods",
     "plan_of",
     "recover",
+    "remap_average",
+    "remap_optimizer",
+    "remap_scheduler",
     "repair",
     "save",
     "score",
@@ -62,11 +67,12 @@ __all__ = [
 _HOMES = {
     "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select"),
     "compensation": ("compensate", "repair"),
+    "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
     "export": ("export_onnx", "export_program"),
     "measurement": ("measure",),
     "methods": ("methods", "score"),
-    "pipeline": ("compress",),
+    "pipeline": ("Progress", "compress"),
     "plan": ("Plan",),
     "recipe": ("Recipe", "Stage"),
     "recovery": ("Recovery", "recover"),

@@ -8,6 +8,7 @@ CompressionError
 ├── PlanError            a plan does not fit the model
 ├── BudgetError          a budget cannot be met
 ├── ExactnessError       a cut network is not equal to the silenced original
+├── OptimizerError       what an optimizer or a schedule holds cannot follow a cut
 ├── FileError            a file is damaged, unsafe or cannot be written
 └── ExportError          an exported network does not compute what the model does
 """
@@ -42,6 +43,10 @@ class BudgetError(CompressionError):
 
 class ExactnessError(CompressionError):
     """A cut network is not equal to the silenced original."""
+
+
+class OptimizerError(CompressionError):
+    """What an optimizer or a schedule holds cannot follow a cut."""
 
 
 class FileError(CompressionError):

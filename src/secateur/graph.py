@@ -81,6 +81,8 @@ class Walk:
 
     def operator(self, node: Node) -> Operator:
         """A node's function of its positional arguments."""
+        if node.target is torch.ops.aten.view.default:
+            return torch.reshape  # kernels may lay out what they give otherwise than while tracing
         if not node.kwargs:
             return node.target  # type: ignore[return-value]
         kwargs = {key: self._of(value) for key, value in node.kwargs.items()}

@@ -24,7 +24,11 @@ class Latency:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a network costs, and how well it does. `macs` count one example; `quality` is in points (0–100)."""
+    """What a network costs, and how well it does. `macs` count one example; `quality` is in points (0–100).
+
+    `uncounted` names operators that multiply in ways that are not counted. `peak_activation_bytes` is of one example,
+    weights left out; 0 means that it is not known.
+    """
 
     parameters: int
     macs: int
@@ -32,6 +36,8 @@ class Measurement:
     latency: tuple[Latency, ...] = ()
     quality: dict[str, float] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
+    macs_by_operator: dict[str, int] = field(default_factory=dict)
+    peak_activation_bytes: int = 0
 
 
 @dataclass(frozen=True)

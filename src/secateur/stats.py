@@ -37,10 +37,16 @@ class Moments:
         """The moments with these rows seen as well."""
         if len(rows) == 0:
             return self
-        first = rows[0].double()
-        shifted = rows.double() - first  # a constant column gives exact zeros, a huge offset loses nothing
-        mean = shifted.mean(0)
-        return self.merge(Moments(len(rows), first + mean, shifted.sub_(mean).square_().sum(0)))
+        # Shifted by the mean so far, at first by a row: a constant column gives exact zeros, a huge offset loses
+        # nothing, and a share of at least count / (count + rows), at first 1 / rows, is left of the sums of squares.
+        before = self if self.count else Moments(0, rows[0].double(), torch.zeros_like(rows[0], dtype=torch.float64))
+        shifted = rows.to(torch.float64, copy=True).sub_(before.mean)
+        ones = shifted.new_ones(len(rows))
+        total = ones @ shifted  # faster than sum(0)
+        squares = before.squares + ones @ shifted.square_()
+        count = before.count + len(rows)
+        mean = torch.add(before.mean, total, alpha=1.0 / count)
+        return Moments(count, mean, torch.addcmul(squares, total, total, value=-1.0 / count))
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both samples together."""

@@ -28,12 +28,11 @@ Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 _MULTIPLIES = {"linear", "matmul", "mm", "addmm"}
 _CONVOLVES = {*(f"conv{number}d" for number in (1, 2, 3)), *(f"conv_transpose{number}d" for number in (1, 2, 3))}
 _TURNS = {"t", "transpose", "permute", "numpy_T", "mT"}
-_UNCOUNTED = ("conv", "matmul", "bmm", "attention", "einsum", "lstm", "gru", "rnn")
 _SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride"}
 _SHAPES = frozenset(
     [
         *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "split", "split_with_sizes", "chunk", "expand"),
-        *("permute", "transpose", "addmm", "scaled_dot_product_attention"),
+        *("permute", "transpose", "addmm", "scaled_dot_product_attention", "instance_norm"),
     ]
 )
 
@@ -101,14 +100,6 @@ def nothing_left(model: nn.Module, pinned: Sequence[Pinned]) -> ModelError:
     """The refusal of a model in which nothing can be removed."""
     why = "; ".join(f"{p.name}: {p.units} units, {p.operator} ({p.reason})" for p in pinned[:5])
     return ModelError(f"{type(model).__name__}: nothing can be removed: {why or 'it has no hidden units'}.")
-
-
-def count(model: nn.Module, example: Example) -> tuple[tuple[TensorCost, ...], tuple[str, ...]]:
-    """What every tensor costs for one row of the example, and the operators that were not counted."""
-    traced = trace(model, example)
-    operators = {operator_of(node) for node in traced.nodes if node.op == "call_function"} - _MULTIPLIES
-    products = {operator_of(n) for n in traced.nodes if operator_of(n) in _MULTIPLIES and _weight_of(n, traced) is None}
-    return _costs(traced), tuple(sorted(products | {o for o in operators if any(part in o for part in _UNCOUNTED)}))
 
 
 def check_weights(model: nn.Module) -> None:

@@ -136,6 +136,8 @@ def test_measuring_prints_json_and_nothing_else(walked: Path, monkeypatch: pytes
     given = (*MODEL, *DATA, "--weights", "recovered.safetensors")
     found = commands.data("measure", *given, "--split", "test", "--no-latency")
     assert found["parameters"] == 130
+    assert found["macs_by_operator"] == {"linear": found["macs"]}
+    assert found["peak_activation_bytes"] > 0
     assert found["latency"] == []
     assert 0 <= found["quality"]["accuracy"] <= 100
 

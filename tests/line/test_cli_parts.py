@@ -3,19 +3,24 @@
 import re
 import string
 import tomllib
+from dataclasses import replace
+from io import StringIO
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
 
 import commands
 from secateur import Below, Count, Macs, Params, Recipe, Recovery, Share, Stage, methods, recipe
 from secateur.cli import addresses
 from secateur.cli.app import COMMANDS
+from secateur.cli.comparing import compared, measured
 from secateur.cli.screen import Screen
 from secateur.cli.tomlfile import written
-from secateur.result import Event
+from secateur.result import Event, Measurement
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBERS = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))
@@ -124,3 +129,24 @@ def test_help_names_every_command_and_wrong_ones_are_wrong_usage() -> None:
     found = re.findall(r"^│ ([a-z]+) ", commands.done("--help"), re.MULTILINE)
     assert found == [run.__name__ for run in COMMANDS]
     assert commands.run("compres").exit_code == 2
+
+
+def printed(table: Table) -> str:
+    console = Console(width=100, file=StringIO(), record=True)
+    console.print(table)
+    return " ".join(console.export_text().split())
+
+
+def test_operators_are_listed_largest_first_where_there_are_several() -> None:
+    mixed = Measurement(9, 700, 99, macs_by_operator={"conv2d": 200, "linear": 500}, peak_activation_bytes=2_000)
+    shown = printed(measured("", mixed, "test"))
+    assert "MACs per row 700 of which linear 500 of which conv2d 200" in shown
+    assert "activations of a row, at most 2.00 kB" in shown
+    assert "of which" not in printed(measured("", replace(mixed, macs_by_operator={"linear": 700}), "test"))
+
+
+def test_memory_that_is_not_known_is_not_compared() -> None:
+    known, unknown = Measurement(9, 7, 99, peak_activation_bytes=2_000), Measurement(9, 7, 99)
+    assert "activations" in printed(compared("", known, known))
+    assert "activations" not in printed(compared("", known, unknown))
+    assert "activations" not in printed(measured("", unknown, "test"))

@@ -54,6 +54,7 @@ EDGES = {
     "no quality": with_measurements(sample(), quality={}),
     "quality of NaN": with_measurements(sample(), quality={"accuracy": math.nan}),
     "nothing left": with_measurements(sample(), parameters=0, macs=0, size_bytes=0),
+    "memory not known": with_measurements(sample(), peak_activation_bytes=0),
     "uncounted operators": with_measurements(sample(), uncounted=("aten.sort", "aten.topk")),
     "scores of NaN": with_scores(sample(), math.nan),
     "infinite scores": with_scores(sample(), math.inf),

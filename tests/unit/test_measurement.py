@@ -13,7 +13,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from counted import Residual, Text, text
 from secateur.errors import CompressionError, DataError, FileError, ModelError, SettingsError, UnknownNameError
+from secateur.export import export_onnx
 from secateur.measurement import compare_latency, latency, measure, measure_latency, measure_onnx_latency, size_bytes
 from secateur.result import Latency
 from secateur.task import Task
@@ -54,8 +56,23 @@ def test_parameters_and_multiply_adds_are_those_of_the_formula() -> None:
     found = measure(net(), Task.classification(train=batches()), latency=False)
     assert found.parameters == (4 * 8 + 8) + (8 + 8) + 8 * 3
     assert found.macs == 4 * 8 + 8 * 3
+    assert found.macs_by_operator == {"linear": found.macs}
+    assert found.peak_activation_bytes == 4 * (4 + 8 + 8)  # into the norm; later ones are smaller
     assert found.uncounted == ()
     assert found.latency == ()
+
+
+def test_multiply_adds_that_are_not_counted_are_named() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = nn.GRU(4, 8, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.layer(x[:, None])[0][:, 0])
+
+    found = measure(Recurrent(), Task.classification(train=batches()), latency=False)
+    assert (found.macs, found.uncounted) == (8 * 3, ("gru",))
 
 
 def test_tied_parameters_count_once_and_work_twice() -> None:
@@ -182,6 +199,38 @@ def test_repeated_rows_are_the_rows_of_the_example() -> None:
     assert found.tolist() == [rows[i % 3].tolist() for i in range(7)]
 
 
+def test_rows_inside_of_nested_arguments_are_repeated_too() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[torch.Size] = []
+
+        def forward(self, batch: dict[str, Tensor], pair: tuple[Tensor, float]) -> Tensor:
+            self.seen += [batch["x"].shape, pair[0].shape]
+            return batch["x"]
+
+    model = Nested()
+    measure_latency(model, ({"x": torch.zeros(3, 4)}, (torch.zeros(3, 2), 0.5)), 7)
+    assert model.seen[:2] == [(7, 4), (7, 2)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_images_keep_their_memory_format(size: int) -> None:
+    class Seen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 4, 3)
+            self.formats: list[bool] = []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.formats.append(x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous())
+            return self.layer(x)
+
+    model = Seen().to(memory_format=torch.channels_last)
+    found = measure_latency(model, torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last), size)
+    assert found.batch_size == size and set(model.formats) == {True}
+
+
 def test_an_example_without_rows_is_refused() -> None:
     with pytest.raises(DataError, match="no rows"):
         measure_latency(Spy(), torch.zeros(0, 4))
@@ -258,6 +307,21 @@ def test_an_onnx_network_is_timed_in_onnx_runtime(tmp_path: Path) -> None:
     assert (found.batch_size, found.threads, found.engine) == (6, 1, "onnxruntime")
     assert found.median_ms > 0
     assert found.repeats > 3
+
+
+def test_exported_convolutions_and_encoders_are_timed_as_the_originals_are_called(tmp_path: Path) -> None:
+    images = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
+    ids, mask = text()
+    cases: list[tuple[nn.Module, Any]] = [
+        (Residual().to(memory_format=torch.channels_last), images),
+        (Text(), {"input_ids": ids, "attention_mask": mask}),
+    ]
+    for number, (model, example) in enumerate(cases):
+        path = tmp_path / f"{number}.onnx"
+        export_onnx(model, path, example)
+        for rows in (1, 32):
+            assert measure_latency(model, example, rows).batch_size == rows
+            assert measure_onnx_latency(path, example, rows).batch_size == rows
 
 
 def test_named_inputs_reach_an_onnx_network_by_name(tmp_path: Path) -> None:

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from footprint import untouched
-from secateur import methods, pipeline
+from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
 from secateur.errors import BudgetError, DataError, ModelError, UnknownNameError
 from secateur.finding import find_sites
 from secateur.inference import evaluating
 from secateur.measurement import latency, measure
-from secateur.pipeline import compress, reinitialised
+from secateur.pipeline import Place, Progress, compress, reinitialised
 from secateur.plan import from_json, to_json
 from secateur.recipe import Recipe, Stage, recipe_of
 from secateur.recovery import Recovery
-from secateur.result import Event, Measurement, Result, Round
+from secateur.result import Event, Measurement, Result
 from secateur.result import to_json as result_to_json
 from secateur.surgery import apply
 from secateur.task import Task
@@ -37,6 +37,11 @@ def rows(*shape: int, seed: int = 20) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def measure_with(function: Callable[..., Measurement], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("loops", "rounds", "outcome", "control"):
+        monkeypatch.setattr(f"secateur.pipeline.{module}.measure", function)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured but quality and parameters: the rest takes most of the time, and is tested elsewhere."""
@@ -46,13 +51,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             quality = task.evaluate("validation", predict) if task.validation else {}
         return Measurement(sum(parameter.numel() for parameter in model.parameters()), 0, 0, quality=quality)
 
-    monkeypatch.setattr(pipeline, "measure", measured)
+    measure_with(measured, monkeypatch)
 
 
 @pytest.fixture
 def thorough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is measured, latency for a moment only."""
-    monkeypatch.setattr(pipeline, "measure", measure)
+    measure_with(measure, monkeypatch)
     monkeypatch.setattr(latency, "_SECONDS", 0.001)
 
 
@@ -375,8 +380,8 @@ def test_a_quality_that_is_not_a_number_never_holds() -> None:
 def test_every_kept_round_is_handed_over_once_with_its_network() -> None:
     heard: list[tuple[int, int]] = []
 
-    def hear(model: nn.Module, round_: Round) -> None:
-        heard.append((round_.number, model[0].out_features))
+    def hear(progress: Progress) -> None:
+        heard.append((progress.rounds[-1].number, progress.model[0].out_features))
 
     stages = (
         Stage(DENSE, Count(2), recovery=None),
@@ -388,6 +393,35 @@ def test_every_kept_round_is_handed_over_once_with_its_network() -> None:
     heard.clear()
     compress(net(), task_of(), recipe(Share(0.9), max_drop=0.5), on_round=hear)
     assert heard == []
+
+
+def test_from_every_kept_round_on_a_run_goes_on_to_the_same_end() -> None:
+    chosen = Recipe(
+        (
+            Stage(DENSE, Share(0.4), rounds=3, recovery=Recovery(epochs=1)),
+            Stage(DENSE, Below(-1.0), recovery=None),
+            Stage(MAGNITUDE, Count(2), rounds=2, recovery=None),
+        )
+    )
+    saved: list[Progress] = []
+    whole = compress(net(), task_of(), chosen, on_round=saved.append)
+    assert [progress.place for progress in saved] == [
+        Place(0, 1, 1),
+        Place(0, 2, 2),
+        Place(0, 3, 3),
+        Place(2, 1, 1),
+        Place(2, 2, 2),
+    ]
+    for start in saved:
+        found = compress(net(), task_of(), chosen, start=start)
+        assert_same_tensors(found.model, whole.model)
+        assert found.plan == whole.plan
+        assert found.rounds == whole.rounds
+        assert found.notes == whole.notes
+        assert [replace(step, seconds=0.0) for step in found.steps] == [
+            replace(step, seconds=0.0) for step in whole.steps
+        ]
+        assert found.model is not start.model
 
 
 def test_progress_is_told() -> None:

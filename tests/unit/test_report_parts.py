@@ -107,6 +107,15 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read(tmp_path / "result.json") == read(str(tmp_path / "result.json")) == read(to_json(sample())) == sample()
 
 
+def test_measurements_from_before_operators_and_memory_were_counted_are_read() -> None:
+    data = json.loads(to_json(sample()))
+    for step in (*data["steps"], *data["controls"]):
+        del step["measurement"]["macs_by_operator"], step["measurement"]["peak_activation_bytes"]
+    found = read(json.dumps(data))
+    assert found.original.macs == sample().original.macs
+    assert (found.original.macs_by_operator, found.original.peak_activation_bytes) == ({}, 0)
+
+
 @given(st.data())
 def test_new_numbers_count_the_units_left_below(data: st.DataObject) -> None:
     units = data.draw(st.integers(0, 30))

@@ -74,6 +74,14 @@ def test_a_huge_offset_leaves_the_variance(batch: int) -> None:
     np.testing.assert_allclose(moments.variance.numpy(), np.var(values - 1e8, axis=0), rtol=1e-7)
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [1, 500], [999]])
+def test_an_outlier_in_the_first_row_costs_hardly_any_accuracy(cuts: list[int]) -> None:
+    values = table(1000, 2)
+    values[0] = 1e6  # far from the mean, and what everything is shifted by at first
+    exact = np.var(values.astype(np.longdouble), axis=0)
+    np.testing.assert_allclose(observed(values, cuts).variance.numpy(), exact.astype(np.float64), rtol=1e-11)
+
+
 def test_rows_that_are_seen_are_left_as_they_are() -> None:
     rows = torch.from_numpy(table(5, 3))
     before = rows.clone()

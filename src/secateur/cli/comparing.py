@@ -1,6 +1,6 @@
 """Tables of what networks cost and how well they do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,7 @@ from secateur.result import Fold, Latency, Measurement
 _IN_POINTS = ("accuracy", "r2")
 _GOOD, _BAD = "green", "red"
 _BAR = 20  # characters
+_MEMORY = "activations of a row, at most"
 
 
 def compared(title: str, before: Measurement, after: Measurement) -> Table:
@@ -26,6 +27,7 @@ def compared(title: str, before: Measurement, after: Measurement) -> Table:
             *(figures.size(m.size_bytes) for m in (before, after)),
             _change(before.size_bytes, after.size_bytes),
         ),
+        *_memories(before, after),
         *(_latencies(*pair) for pair in zip(before.latency, after.latency, strict=False)),
         *(
             _quality(name, before.quality[name], after.quality[name])
@@ -41,7 +43,9 @@ def measured(title: str, measurement: Measurement, split: str) -> Table:
     rows: list[tuple[Cell, ...]] = [
         ("parameters", f"{measurement.parameters:,}"),
         ("MACs per row", f"{measurement.macs:,}"),
+        *_shares(measurement),
         ("size of the weights", figures.size(measurement.size_bytes)),
+        *((_MEMORY, figures.size(size)) for size in [measurement.peak_activation_bytes] if size),
         *((_name(latency), _time(latency)) for latency in measurement.latency),
         *((f"{split} {name}", figures.three(value)) for name, value in measurement.quality.items()),
     ]
@@ -79,6 +83,19 @@ def refused(folds: Iterable[tuple[int, Fold]]) -> list[str]:
 
 def _cost(name: str, before: float, after: float) -> tuple[Cell, ...]:
     return name, f"{before:,}", f"{after:,}", _change(before, after)
+
+
+def _shares(measurement: Measurement) -> Iterator[tuple[Cell, ...]]:
+    """The multiply-adds of every operator, where there is more than one, largest first."""
+    found = sorted(measurement.macs_by_operator.items(), key=lambda item: -item[1])
+    for name, macs in found if len(found) > 1 else ():
+        yield f"  of which {name}", f"{macs:,}"
+
+
+def _memories(before: Measurement, after: Measurement) -> Iterator[tuple[Cell, ...]]:
+    sizes = before.peak_activation_bytes, after.peak_activation_bytes
+    if all(sizes):
+        yield _MEMORY, *(figures.size(size) for size in sizes), _change(*sizes)
 
 
 def _change(before: float, after: float) -> Text:

@@ -20,6 +20,10 @@ class Place:
 
     out: Annotated[Path, _place(metavar="DIR", help="Gets the network, plan, result, report, recipe and ONNX file.")]
     force: Annotated[bool, _place("--force", help="Write to DIR even if it holds other files.")] = False
+    resume: Annotated[
+        bool,
+        _place("--resume", help="Go on with the run in DIR: its command again, after its last finished round."),
+    ] = False
 
 
 def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Place, screen: Screen) -> None:
@@ -28,6 +32,7 @@ def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Pl
     Without a budget as much goes as holds: 95 % of the units in 8 rounds, up to the last round that loses no more than
     --max-drop. With one, all of it goes, unless --max-drop is given too. Each cut is proven exact before it is built
     upon. The network after each kept round is written at once; Ctrl-C in training ends the run with what is finished.
+    After a kill the same command with --resume goes on after the last finished round, to the same end.
 
     Example:
       secateur compress --model "zoo:mlp?hidden=256,256" --data sklearn:digits \
@@ -40,7 +45,7 @@ def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Pl
     from secateur.cli.summary import summary
 
     recipe = recipe_of(given, choice, amount, loop)
-    finished = run(Job(given, recipe, place.out, place.force, loop.train), screen)
+    finished = run(Job(given, recipe, place.out, place.force, loop.train, place.resume), screen)
     screen.show(finished.data, *summary(finished))
     if finished.interrupted:
         screen.say("interrupted: what was finished is kept and written.")

@@ -23,6 +23,7 @@ def measure(given: Given, measuring: Measuring, screen: Screen) -> None:
     r"""What a network costs and how well it does: parameters, multiply-adds, size, latency, quality.
 
     Quality is in points: accuracy in percent, or 100 · R². Multiply-adds (MACs) are of one row, each counted once.
+    Activations are the most memory that the values of one row take at once, weights left out.
     Latency is the median over repeated calls, ± half the interquartile range. Look at the test data once, at the end.
 
     Example:

@@ -1,6 +1,6 @@
 """The folder of a run: what is in it, and how it comes to be there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -9,8 +9,9 @@ from secateur.errors import FileError
 
 RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.safetensors", "plan.json"
 ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
-_NAMES = (RECIPE, ORIGINAL, MODEL, PLAN, ONNX, RESULT, REPORT)
-_ROUNDS = "round-{}.safetensors"
+PROGRESS = "progress.json"  # while the run goes on
+_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, PLAN, ONNX, RESULT, REPORT)
+ROUNDS = "round-{}.safetensors"
 _PAGES_BYTES = 2_000_000  # report, result and plan
 _NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written
 
@@ -44,11 +45,29 @@ class RunFolder:
         if self._places:
             return
         try:
-            for old in (*(self.path / name for name in _NAMES), *self.path.glob(_ROUNDS.format("*"))):
+            for old in (*(self.path / name for name in _NAMES), *self.path.glob(ROUNDS.format("*"))):
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"{error.filename}: an earlier run's file cannot be removed: {error.strerror}.") from error
         write_text(self.place(RECIPE), recipe)
+
+    def go_on(self, rounds: Iterable[int]) -> None:
+        """Take the files of an earlier run as this one's, with those of its rounds; what comes later is replaced."""
+        for name in (RECIPE, ORIGINAL, PROGRESS):
+            self.place(name)
+        for number in rounds:
+            self.place_of_round(number)
+
+    def finish(self) -> None:
+        """Remove what only a run that goes on needs.
+
+        Raises:
+            FileError: it cannot be removed.
+        """
+        try:
+            (self.path / PROGRESS).unlink(missing_ok=True)
+        except OSError as error:
+            raise FileError(f"{error.filename}: cannot be removed: {error.strerror}.") from error
 
     def place(self, name: str) -> Path:
         """Where a file of this run goes."""
@@ -56,7 +75,7 @@ class RunFolder:
 
     def place_of_round(self, number: int) -> Path:
         """Where the network after a round goes."""
-        return self.place(_ROUNDS.format(number))
+        return self.place(ROUNDS.format(number))
 
 
 @contextmanager

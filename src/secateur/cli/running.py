@@ -11,12 +11,14 @@ from torch import nn
 
 from secateur import methods, report
 from secateur.budget import select
-from secateur.cli import runfolder
+from secateur.cli import resuming, runfolder
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
+from secateur.cli.opening import network as read
 from secateur.cli.options import TRAINED, Given
 from secateur.cli.places import write_text
 from secateur.cli.recipes import in_words, matching
+from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
 from secateur.cli.tomlfile import written
@@ -25,24 +27,25 @@ from secateur.errors import ExportError, SettingsError
 from secateur.export import export_onnx
 from secateur.finding import find_sites
 from secateur.measurement import size_bytes
-from secateur.pipeline import compress
+from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
 from secateur.recipe import Recipe, to_dict
 from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
-from secateur.result import Result, Round
+from secateur.result import Result
 from secateur.result import to_json as result_to_json
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done; `train` None trains what has no weights."""
+    """What is to be done; `train` None trains what has no weights, `resume` goes on in `out`."""
 
     given: Given
     recipe: Recipe
     out: Path
     force: bool = False
     train: int | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,17 @@ def run(job: Job, screen: Screen) -> Finished:
         try:
             with screen.progress("reading") as bars:
                 network, data = _checked(job, folder)
+                log = _log(network, data, job, folder, bars)
                 bars.say(_intent(job.recipe))
-                network, note = _trained(network, data, job, folder, bars)
-                result = _compressed(network, data, job, folder, bars)
+                network, note = _trained(network, data, job, log, bars)
+                result = _compressed(network, data, job, log, bars)
                 bars.doing("writing")
                 result = _described(result, network, data, job, note)
                 folder.begin(_recipe_text(job))
-                return Finished(_all_written(result, network, data, folder), folder.files, interrupted())
+                result = _all_written(result, network, data, folder)
+                if not interrupted():
+                    folder.finish()
+                return Finished(result, folder.files, interrupted())
         except KeyboardInterrupt as stop:
             found = ", ".join(folder.files.values())
             raise KeyboardInterrupt(f"interrupted; finished so far: {found or 'nothing'}.") from stop
@@ -106,38 +113,59 @@ def _checked(job: Job, folder: RunFolder) -> tuple[Network, Data]:
     return network, data
 
 
-def _trained(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> tuple[Network, str]:
+def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Log:
+    """What the run writes down, and where it goes on, if it is to be resumed and a round was finished."""
+    run = resuming.run_of(job.given, job.recipe, job.train, network, data)
+    start = resuming.saved(folder, run) if job.resume else None
+    if start is not None:
+        bars.say(f"going on after round {start.found.rounds[-1].number}")
+    elif job.resume:
+        bars.say(f"{job.out}: nothing to resume, since no round was finished; beginning at the start")
+    return Log(folder, run, start)
+
+
+def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Network, str]:
     """The network with weights worth keeping, and what was done for it."""
     epochs = job.train if job.train is not None else 0 if network.has_weights else TRAINED
     if epochs == 0:
         return network, "" if network.has_weights else "the original has random weights; nothing was trained"
+    reason = "" if job.train is not None else "no weights were given, so "
+    note = f"{reason}the original was trained for {epochs} epochs first ({runfolder.ORIGINAL})"
+    if log.start is not None:
+        return read(job.given, data, log.folder.place(runfolder.ORIGINAL)), note
     bars.doing(f"training the original for {epochs} epochs")
     done = train(network.model, data.task, Recovery(epochs=epochs, seed=job.given.seed), watch=bars)
     if done.interrupted and not done.epochs:
         raise KeyboardInterrupt
     network = network.changed(done.model)
-    folder.begin(_recipe_text(job))
-    network.save(folder.place(runfolder.ORIGINAL))
+    log.folder.begin(_recipe_text(job))
+    network.save(log.folder.place(runfolder.ORIGINAL))
     if done.interrupted:
         raise KeyboardInterrupt
-    reason = "" if job.train is not None else "no weights were given, so "
-    return network, f"{reason}the original was trained for {epochs} epochs first ({runfolder.ORIGINAL})"
+    return network, note
 
 
-def _compressed(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Result[nn.Module]:
-    """The result; the network after every kept round is written at once."""
-    latest = network
+def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> Result[nn.Module]:
+    """The result; the network after every kept round is written at once, and how far the run has come."""
+    latest = network if log.start is None else read(job.given, data, log.start.network)
+    start = None if log.start is None else log.start.progress(latest.model)
     total = sum(stage.rounds for stage in job.recipe.stages)
-    bars.doing(f"round 1 of {total}", 0, total)
 
-    def on_round(model: nn.Module, one: Round) -> None:
+    def show(done: int) -> None:
+        bars.doing(f"round {done + 1} of {total}" if done < total else "measuring", done, total)
+
+    def on_round(progress: Progress) -> None:
         nonlocal latest
-        latest = latest.changed(model, one.plan)
-        folder.begin(_recipe_text(job))
-        latest.save(folder.place_of_round(one.number))
-        bars.doing(f"round {one.number + 1} of {total}" if one.number < total else "measuring", one.number, total)
+        one = progress.rounds[-1]
+        latest = latest.changed(progress.model, one.plan)
+        log.folder.begin(_recipe_text(job))
+        latest.save(log.folder.place_of_round(one.number))
+        if not progress.is_over:  # an interrupted round is done anew
+            resuming.save(progress, log.run, log.folder)
+        show(one.number)
 
-    return compress(network.model, data.task, job.recipe, watch=bars, on_round=on_round)
+    show(len(start.rounds) if start else 0)
+    return compress(network.model, data.task, job.recipe, watch=bars, on_round=on_round, start=start)
 
 
 def _described(result: Result[Any], network: Network, data: Data, job: Job, note: str) -> Result[Any]:

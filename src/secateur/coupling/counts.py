@@ -29,6 +29,7 @@ SIZES = frozenset(
             "width",
         ),
         *("num_attention_heads", "num_heads", "n_heads", "n_head", "heads", "nhead", "num_key_value_heads"),
+        *("num_kv_heads", "n_kv_heads", "kv_heads", "num_features"),
     ]
 )
 OUTPUTS = frozenset(["nf"])  # of a product: said where it is made

@@ -149,10 +149,14 @@ class Coupling:
             cuttable = {axis + extra for field in value.fields for axis in varying(field)}
             cuttable |= {axis + extra for axis in value.loose}
             firm = {axis + extra for axis, size in enumerate(value.shape) if size > 1} - cuttable
-            for field in met:
-                for axis in firm & set(varying(field)):
-                    self.hold(field, axis, operator)
+            met = [field for field in met if not self._is_held(field, firm, operator)]
         return Value(shape, tuple(met), _loose(values, shape))
+
+    def _is_held(self, field: Labels, firm: set[int], operator: str) -> bool:
+        """Whether a field's only axis keeps its length: it cannot be cut, so there is no field any more."""
+        for axis in firm & set(varying(field)):
+            self.hold(field, axis, operator)
+        return len(varying(field)) == 1 and varying(field)[0] in firm
 
     def hold(self, field: Labels, axis: int, operator: str) -> None:
         """Keep an axis of a field at its length: what would shorten it stays."""

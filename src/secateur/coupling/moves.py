@@ -62,6 +62,23 @@ def repeat(coupling: Coupling, call: Call) -> Result:
     )
 
 
+def repeat_each(coupling: Coupling, call: Call) -> Result:
+    """Every entry of an axis several times in a row."""
+    x, times, axis = call.args[0], call.arg(1, name="repeats"), call.arg(2, name="dim")
+    if not isinstance(times, int) or not isinstance(axis, int):
+        return unknown(coupling, call, "it repeats by numbers in the data")
+    return Value(call.shape, tuple(np.repeat(f, times, axis) if f.shape[axis] > 1 else f for f in x.fields))
+
+
+def gated(coupling: Coupling, call: Call) -> Result:
+    """One half of an axis times the sigmoid of the other: halves go together."""
+    x, axis = call.args[0], call.arg(1, -1, "dim")
+    halves = [np.split(f, 2, axis) if f.shape[axis] > 1 else [f, f] for f in x.fields]
+    for one, other in halves:
+        coupling.join(one, other)
+    return Value(call.shape, tuple(one for one, _ in halves))
+
+
 def concatenate(coupling: Coupling, call: Call) -> Result:
     """Labels one after the other along an axis; joined along all others."""
     values, axis = [v for v in call.args[0] if v.shape != (0,)], call.arg(1, 0, "dim") % len(call.shape)
@@ -196,11 +213,8 @@ def _pieces(coupling: Coupling, call: Call, x: Value, axis: int, sizes: list[int
     if field is not None and len(set(sizes)) > 1:
         coupling.pin(field, call.operator, "it is split at places fixed in the code")
         field = None
-    if field is not None and len(sizes) > 1 and varying(field) == (axis,):
-        coupling.grids.append(field.reshape(len(sizes), -1))
-    elif field is not None and len(sizes) > 1:
-        coupling.pin(field, call.operator, "units of several axes are split")
-        field = None
+    if field is not None and len(sizes) > 1:
+        coupling.grids.append(np.moveaxis(field, axis, -1).reshape(-1, sizes[0]))
     kept = tuple(f for f in x.fields if axis not in varying(f))
     ends = np.cumsum([0, *sizes])
     pieces: list[Any] = []

@@ -51,7 +51,12 @@ def group_norm(coupling: Coupling, call: Call) -> Result:
 def softmax(coupling: Coupling, call: Call) -> Result:
     """Shares over an axis: a removed unit would change the others."""
     x, axis = call.args[0], call.args[1]
-    coupling.pin(x.along(axis), call.operator, "its entries share one sum")
+    field = x.along(axis)
+    if field is not None and len(varying(field)) > 1:  # branches of channels: shares are among a channel's branches
+        coupling.join(field, field.take([0], axis))
+        coupling.hold(field, axis % len(x.shape), call.operator)
+    else:
+        coupling.pin(field, call.operator, "its entries share one sum")
     return x
 
 
@@ -63,13 +68,19 @@ def total(coupling: Coupling, call: Call) -> Result:
     ndim = len(x.shape)
     summed = [axis % ndim for axis in ([axes] if isinstance(axes, int) else axes or range(ndim))]
     kind = {"mean": "mean"}.get(call.operator, "product")
+    left = []
     for field in x.fields:
         over = set(varying(field)) & set(summed)
-        if len(varying(field)) == 1 and over and _is_sum(call) and (kind != "mean" or len(summed) == 1):
+        if 0 < len(over) < len(varying(field)):  # several entries of each unit give one
+            first = field[tuple(slice(0, 1) if axis in over else slice(None) for axis in range(ndim))]
+            coupling.join(field, first)
+            left.append(first)
+        elif not over:
+            left.append(field)
+        elif len(varying(field)) == 1 and _is_sum(call) and (kind != "mean" or len(summed) == 1):
             coupling.readings.append(Reading(call.node, 0, field, kind))
-        elif over:
+        else:
             coupling.pin(field, call.operator, "it depends on how many units there are")
-    left = [field for field in x.fields if not set(varying(field)) & set(summed)]
     if len(call.shape) < ndim:
         left = [np.squeeze(field, tuple(summed)) for field in left]
     return [Value(shape, tuple(left)) for shape in call.shapes] if call.shapes else Value(call.shape, tuple(left))

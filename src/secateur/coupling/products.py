@@ -107,7 +107,7 @@ def _grouped(coupling: Coupling, call: Call, about: tuple[Value, int, int], *, i
         assert columns is not None  # a parameter's axis of more than one entry always varies by itself
         coupling.join(inner, columns[None])
         coupling.grids.append(outer)
-        coupling.readings.append(Reading(call.node, 0, x.along(channel), "product", columns))  # type: ignore[arg-type]
+        coupling.readings.append(Reading(call.node, 0, x.along(channel), "product", columns))
     return _with_made(coupling, call, kept, outer.reshape(-1), bias, channel)
 
 

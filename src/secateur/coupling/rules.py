@@ -98,6 +98,8 @@ RULES: dict[str, Rule] = {
     "permute": moves.permute,
     "movedim": moves.movedim,
     "repeat": moves.repeat,
+    "repeat_interleave": moves.repeat_each,
+    "glu": moves.gated,
     "stack": moves.stack,
     "unbind": moves.unbind,
     "select": moves.select,

@@ -1,6 +1,5 @@
 """Everything about one network, in one measurement."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
@@ -9,12 +8,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from secateur.counting import count
 from secateur.errors import UnknownNameError
 from secateur.inference import evaluating
 from secateur.measurement.latency import measure_latency
 from secateur.result import Measurement
 from secateur.task import Split, Task
-from secateur.tracing import count
+from secateur.tracing import trace
 
 
 def measure(
@@ -38,15 +38,17 @@ def measure(
     if split not in get_args(Split):
         raise UnknownNameError("split", split, get_args(Split))
     traceable = _with_example(task, split)
-    costs, uncounted = count(model, traceable)
+    counted = count(trace(model, traceable))
     sizes = batch_sizes if latency else ()
     return Measurement(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        macs=round(sum(cost.macs_per_entry * math.prod(cost.shape) for cost in costs)),
+        macs=counted.macs,
         size_bytes=size_bytes(model),
         latency=tuple(measure_latency(model, traceable, size, threads=threads) for size in sizes),
         quality=_quality(model, task, split),
-        uncounted=uncounted,
+        uncounted=tuple(counted.uncounted),
+        macs_by_operator=dict(counted.macs_by_operator),
+        peak_activation_bytes=counted.peak_activation_bytes,
     )
 
 

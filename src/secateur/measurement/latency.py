@@ -7,10 +7,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
 from secateur.errors import DataError, SettingsError
 from secateur.inference import device_of, evaluating, moved
+from secateur.programs import tensors_in
 from secateur.result import Latency
 from secateur.task import Arguments
 from secateur.tracing import Example, arguments_of_example
@@ -67,8 +69,7 @@ def of_size(arguments: Arguments, batch_size: int) -> Arguments:
     Raises:
         DataError: there are no rows to repeat.
     """
-    args, kwargs = arguments
-    lengths = [len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.dim()]
+    lengths = [len(tensor) for tensor in tensors_in(arguments) if tensor.dim()]
     if not lengths:
         return arguments
     if lengths[0] == 0:
@@ -77,9 +78,10 @@ def of_size(arguments: Arguments, batch_size: int) -> Arguments:
 
     def resized(value: Any) -> Any:
         has_rows = isinstance(value, Tensor) and value.dim() and len(value) == lengths[0]
-        return value[rows.to(value.device)] if has_rows else value
+        return value[rows.to(value.device)] if has_rows else value  # in the memory format that it has
 
-    return tuple(resized(value) for value in args), {name: resized(value) for name, value in kwargs.items()}
+    found: Arguments = pytree.tree_map(resized, arguments)
+    return found
 
 
 def in_turns(clocks: Sequence[Clock]) -> list[list[float]]:
@@ -131,8 +133,7 @@ def _threads(number: int) -> Iterator[None]:
 def _clock(model: nn.Module, arguments: Arguments) -> Clock:
     """A function that calls the model once and gives the milliseconds."""
     device = device_of(model)
-    args = tuple(moved(value, device) for value in arguments[0])
-    kwargs = {name: moved(value, device) for name, value in arguments[1].items()}
+    args, kwargs = pytree.tree_map(lambda value: moved(value, device), arguments)
 
     def call() -> Any:
         return model(*args, **kwargs)

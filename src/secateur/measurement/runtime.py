@@ -10,6 +10,7 @@ from torch import Tensor
 
 from secateur.errors import CompressionError, FileError, SettingsError
 from secateur.measurement.latency import check_positive, in_turns, latency_of, milliseconds, of_size
+from secateur.programs import tensors_in
 from secateur.result import Latency
 from secateur.task import Arguments
 from secateur.tracing import Example, arguments_of_example
@@ -62,17 +63,16 @@ def _explained(path: Path) -> Iterator[Any]:
 
 def _feed(inputs: list[Any], arguments: Arguments, path: Path) -> dict[str, Any]:
     """The arrays for a network's inputs: by name where the names agree, else in order."""
-    args, kwargs = arguments
-    values = {**{str(number): value for number, value in enumerate(args)}, **kwargs}
-    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    tensors = tensors_in(arguments)
     names = [place.name for place in inputs]
     if len(tensors) != len(names):
         raise SettingsError(f"{path}: it takes {len(names)} inputs, the example has {len(tensors)}; give one for each.")
-    if set(tensors) != set(names):
-        tensors = dict(zip(names, tensors.values(), strict=True))
+    named = {name: value for name, value in arguments[1].items() if isinstance(value, Tensor)}
+    fed = named if set(named) == set(names) else dict(zip(names, tensors, strict=True))
     for place in inputs:
-        _check_rows(place, tensors[place.name], path)
-    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        _check_rows(place, fed[place.name], path)
+    # ONNX Runtime would copy what is not contiguous at every call.
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in fed.items()}
 
 
 def _check_rows(place: Any, tensor: Tensor, path: Path) -> None:

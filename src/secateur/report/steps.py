@@ -41,6 +41,8 @@ def _charts(result: Result[Any]) -> Html:
 def _remarks(result: Result[Any]) -> list[str]:
     """What a reader has to know to read the numbers rightly."""
     remarks = []
+    if any(step.measurement.peak_activation_bytes for step in result.steps):
+        remarks.append("Activations are the most memory that the values of one example take at once, weights left out.")
     if _keys(result):
         remarks.append("Latency is the median over repeated calls, ± half the interquartile range.")
     if any(step.seconds for step in result.steps):
@@ -87,7 +89,7 @@ def _table(result: Result[Any]) -> Html:
     qualities = sorted(found, key=lambda name: (name not in decisive(result), name.startswith(TEST)))
     latencies = (latency_name(key, alone=alone).capitalize() for key in keys)
     titles = (quality_name(name).capitalize() for name in qualities)
-    columns = ("Step", "Parameters", "MACs", "Size", *latencies, *titles, "Time in round")
+    columns = ("Step", "Parameters", "MACs", "Size", "Activations", *latencies, *titles, "Time in round")
     rows = (_row(step, keys, qualities, is_control=step in result.controls) for step in shown)
     return table("The network after every step", columns, rows, numeric=range(1, len(columns)))
 
@@ -103,7 +105,8 @@ def _row(step: Step, keys: list[LatencyKey], qualities: list[str], *, is_control
     )
     spent = figures.seconds(step.seconds) if step.seconds else figures.NOTHING
     costs = figures.exact(found.parameters), figures.exact(found.macs), figures.size(found.size_bytes)
-    return Row((title, *costs, *(_time(found, key) for key in keys), *quality, spent))
+    memory = figures.size(found.peak_activation_bytes) if found.peak_activation_bytes else figures.NOTHING
+    return Row((title, *costs, memory, *(_time(found, key) for key in keys), *quality, spent))
 
 
 def _time(measurement: Measurement, key: LatencyKey) -> str:

@@ -1,0 +1,5 @@
+"""What a traced model costs for one example: multiply-adds by operator, and memory for activations."""
+
+from secateur.counting.totals import Count, count
+
+__all__ = ["Count", "count"]

@@ -1,0 +1,77 @@
+"""The two loops: stages of a recipe, rounds of a stage."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from secateur.budget import Share
+from secateur.errors import DataError
+from secateur.finding import find_sites
+from secateur.measurement import measure
+from secateur.pipeline.outcome import result_of
+from secateur.pipeline.progress import Place, Progress, Run, Watch
+from secateur.pipeline.rounds import next_round
+from secateur.plan import Plan
+from secateur.recipe import Recipe, recipe_of
+from secateur.result import Result, Step
+from secateur.task import Task
+from secateur.width import copied
+
+OnRound = Callable[[Progress], None] | None
+
+
+def compress(
+    model: nn.Module,
+    task: Task,
+    recipe: Recipe | str | Path,
+    *,
+    watch: Watch = None,
+    on_round: OnRound = None,
+    start: Progress | None = None,
+) -> Result[nn.Module]:
+    """A smaller network and how it came to be; the given model is never touched.
+
+    `recipe` is a Recipe, a method's name or a TOML file. `watch` hears of progress, `on_round` gets the run's progress
+    after every round that is kept, as soon as it is done. From such a progress as `start`, with the same model, task
+    and recipe, a run goes on where it was, to the same end. Ctrl-C during recovery ends the run with what is finished,
+    and a note says so.
+
+    Raises:
+        CompressionError: something is refused; the message says what and how to go on.
+    """
+    run = Run(model, task, recipe_of(recipe), watch)
+    if run.recipe.max_drop is not None and task.validation is None:
+        raise DataError(
+            f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
+        )
+    sites = find_sites(model, task)
+    line = _begun(run) if start is None else replace(start, model=copied(start.model))
+    for number in range(line.place.stage, len(run.recipe.stages)):
+        line = _through(line, run, number, on_round)
+    return result_of(line, run, sites)
+
+
+def _begun(run: Run) -> Progress:
+    """A run before its first round."""
+    original = Step("original", 0, measure(run.original, run.task))
+    return Progress(copied(run.original), Plan(method=""), (original,))
+
+
+def _through(line: Progress, run: Run, number: int, on_round: OnRound) -> Progress:
+    """The line after what is left of a stage."""
+    stage = run.recipe.stages[number]
+    place = line.place if line.place.stage == number else Place(number)
+    for part in range(place.part, stage.rounds):
+        if line.is_over:
+            break
+        done = len(line.rounds)
+        line = next_round(line, run, stage, part, line.rounds[done - place.rounds :])
+        place = Place(number, part + 1, place.rounds + len(line.rounds) - done)
+        line = replace(line, place=place)
+        if len(line.rounds) == done and not isinstance(stage.budget, Share):
+            break  # nothing was removed, nor would the stage's next round remove anything
+        if len(line.rounds) > done and line.rounds[-1].kept and on_round:
+            on_round(line)
+    return line
