@@ -30,7 +30,7 @@ def coverage(result: Result) -> str:
             "",
             "Every architecture at its real size, with random weights that let every unit matter (peaked attention, random biases, "
             "gates and batch-norm statistics), no options given, in a process of its own with one thread. "
-            "`seconds`: wall time of `find_sites`; of torch-pruning, of building its graph and of building and cutting. `removable`: the share of "
+            "`seconds`: processor time of `find_sites`, since other work ran on the machine; of torch-pruning, of building its graph / of building and cutting. `removable`: the share of "
             "parameters in a row, column or slice of some unit. `held by`: the operators that hold the most of the rest, with the share of parameters they hold. "
             f"`difference`: the largest of two joint cuts of {result['settings']['share']:.0%} of every site at random, relative to the largest output: the "
             "library's certificate (in float64 where it says so, since rounding alone exceeds 1e-5 there) / the same cut beside an original whose cut weights "
@@ -53,7 +53,7 @@ def _counts(records: list[Result]) -> list[str]:
     run = [r for r in theirs if r["status"] == "ok"]
     wrong = [r for r in run if (r.get("independent") or 0.0) > LARGEST]
     checked = [r for r in run if r.get("independent") is not None]
-    times = [r["seconds"] for r in ours if "seconds" in r]
+    times = [r["cpu_seconds"] for r in ours if "cpu_seconds" in r]
     return [
         f"- secateur: {len(ours)} architectures; {len(exact)} cut exactly, {_number(ours, 'refused')} refused, "
         f"{len(ours) - len(exact) - _number(ours, 'refused')} failed. `find_sites` takes {statistics.median(times):.1f} s (median), at most {max(times):.1f} s."
@@ -86,10 +86,10 @@ def _name(record: Result) -> str:
 def _ours(record: Result) -> list[str]:
     size = f"{record['parameters'] / 1e6:.1f}" if "parameters" in record else ""
     if record["status"] != "ok":
-        seconds = f"{record['seconds']:.1f}" if "seconds" in record else ""
+        seconds = f"{record['cpu_seconds']:.1f}" if "cpu_seconds" in record else ""
         share = f"{record['removable']:.1%}"[:-1] if "removable" in record else ""
         return [size, seconds, share, _held(record), f"**{record['status']}**: {_cell(record.get('error', ''))}"]
-    return [size, f"{record['seconds']:.1f}", f"{record['removable']:.1%}"[:-1], _held(record), _difference(record)]
+    return [size, f"{record['cpu_seconds']:.1f}", f"{record['removable']:.1%}"[:-1], _held(record), _difference(record)]
 
 
 def _held(record: Result) -> str:
@@ -113,7 +113,7 @@ def _second(record: Result) -> str:
 
 def _theirs(record: Result) -> list[str]:
     peer = record["torch_pruning"]
-    seconds = [f"{peer[key]:.1f}" for key in ("build_seconds", "seconds") if key in peer]
+    seconds = [f"{peer[key]:.1f}" for key in ("build_cpu_seconds", "cpu_seconds") if key in peer]
     if peer["status"] != "ok":
         return [" / ".join(seconds), f"**{_cell(peer.get('error', peer['status']))}**"]
     found = _second(peer)

@@ -155,8 +155,10 @@ def images(size: int) -> Tensor:
 
 
 def _of_zoo(name: str) -> tuple[Callable[[], nn.Module], Callable[[], Example]]:
-    zoo = importlib.import_module("secateur.zoo")
-    return lambda: zoo.build(name), lambda: zoo.example(name)
+    def zoo() -> Any:
+        return importlib.import_module("secateur.zoo")
+
+    return lambda: zoo().build(name), lambda: zoo().example(name)
 
 
 def _of_torchvision(name: str, kind: Kind) -> Entry:

@@ -9,8 +9,6 @@ from peer_groups import groups_of_ours, groups_of_peer, is_depthwise
 from secateur.finding import find_sites
 
 SUPPORTED = (
-    "zoo:resnet20",
-    "zoo:resnet56",
     "zoo:vgg16_bn",
     "zoo:densenet40",
     "zoo:mobilenet_v2",
