@@ -21,9 +21,8 @@ LARGEST = 1e-5
 def coverage(result: Result) -> str:
     """What can go, of which architecture, and whether it goes exactly; beside torch-pruning."""
     records = result["records"]
-    parts = [
-        _part(title, [r for r in records if r["architecture"].startswith(f"{s}:")]) for s, title in SOURCES.items()
-    ]
+    from_source = {t: [r for r in records if r["architecture"].startswith(f"{s}:")] for s, t in SOURCES.items()}
+    parts = [_part(title, found) for title, found in from_source.items() if found]
     return "\n".join(
         [
             "## Architectures people have",
