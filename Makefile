@@ -12,13 +12,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-cpu.txt $(PIP_FLAGS)
 PINS := pyproject.toml constraints-cpu.txt
+COMPAT := .venv-compat
+COMPAT_PINS := pyproject.toml constraints-compat.txt
 export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: help demo test check format docs results bench fuzz chromium
+.PHONY: help demo test test-compat check format docs results bench chromium
 
 help:
 	@echo "make demo      install what is needed and compress two small networks (secateur-demo/)"
 	@echo "make test      install what tests need and run all checks"
+	@echo "make test-compat  the architectures of torchvision, timm and transformers, in an environment of their own (over an hour)"
 	@echo "make check     all checks, in the environment that make test made"
 	@echo "make format    put the code in order"
 	@echo "make docs      the documentation as pages in site/"
@@ -31,6 +35,9 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-dev chromium
 	@$(MAKE) --no-print-directory check
+
+test-compat: $(COMPAT)/installed
+	$(COMPAT)/bin/pytest tests/compat --quiet
 
 check:
 	$(BIN)/ruff format --check .
@@ -72,6 +79,13 @@ $(VENV)/installed-dev: $(PINS) | $(BIN)/python
 	@echo "Installing secateur and what its tests need (a few minutes the first time)."
 	@$(INSTALL) --editable ".[dev]"
 	@touch $@ $(VENV)/installed-demo
+
+$(COMPAT)/installed: $(COMPAT_PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "secateur needs Python 3.11 or newer, this is %d.%d; name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Installing secateur beside the full build of torch and the hubs of models (6 GB)."
+	@$(PYTHON) -m venv $(COMPAT)
+	@$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-compat.txt $(PIP_FLAGS) --editable ".[compat]"
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "secateur needs Python 3.11 or newer, this is %d.%d; name another: make PYTHON=python3.12" % sys.version_info[:2])'

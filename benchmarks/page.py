@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks import best, sections
+from benchmarks import best, coverage_section, sections
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
@@ -10,6 +10,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables_best": best.tables_best,
     "tables": sections.tables,
     "scoring": sections.scoring,
+    "coverage": coverage_section.coverage,
 }
 INTRODUCTION = """# Results
 

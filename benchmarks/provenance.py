@@ -4,23 +4,29 @@ import json
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PACKAGES = ("torch", "accelerate", "numpy", "scikit-learn", "torch-pruning")
+PACKAGES = ("torch", "accelerate", "numpy", "scikit-learn", "torch-pruning", "torchvision", "timm", "transformers")
 
 
 def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     """The commit (and whether files differ from it), versions, machine and settings of a run."""
     return {
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": commit(),
         "uncommitted": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src")),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | _versions(),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
         "settings": settings,
     }
+
+
+def commit() -> str:
+    """The commit of the checkout."""
+    return _git("rev-parse", "HEAD")
 
 
 def write(name: str, settings: dict[str, Any], records: list[dict[str, Any]]) -> Path:
@@ -43,6 +49,15 @@ def newest(name: str) -> dict[str, Any] | None:
     path = max(paths, key=lambda p: int(p.stem.removeprefix(name).removeprefix("-") or 1))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found | {"file": path.name}
+
+
+def _versions() -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _git(*args: str) -> str:

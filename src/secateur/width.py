@@ -1,7 +1,8 @@
 """Apply a plan to a model's tensors: shorter axes, and module attributes that say so."""
 
 import copy
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,11 +35,14 @@ def cut_(model: nn.Module, plan: Plan) -> None:
     for cut in plan.cuts:
         _check(cut, tensors)
     _check_modules(plan, model)
-    for cut in plan.cuts:
-        tensor = tensors_of(model)[cut.tensor]
-        kept = sorted(set(range(cut.length)) - set(cut.removed))
-        index = torch.tensor(kept, dtype=torch.long, device=tensor.device)
-        _replace_(model, tensor, tensor.detach().index_select(cut.axis, index))
+    places = _places(model)
+    for name, cuts in _by_tensor(plan.cuts).items():
+        whole = tensors[name]
+        part = whole.detach()
+        for cut in cuts:
+            kept = sorted(set(range(cut.length)) - set(cut.removed))
+            part = part.index_select(cut.axis, torch.tensor(kept, dtype=torch.long, device=part.device))
+        _replace_(places[id(whole)], whole, part)
     for name in plan.emptied:
         _set_module_(model, name, nn.Identity())
     for name in plan.biased:
@@ -50,10 +54,11 @@ def cut_(model: nn.Module, plan: Plan) -> None:
 
 def resize_(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Give tensors new shapes in place (their values are lost), and update the modules' attributes."""
+    places = _places(model)
     for name, tensor in tensors_of(model).items():
         shape = shapes.get(name)
         if shape is not None and tuple(tensor.shape) != tuple(shape):
-            _replace_(model, tensor, torch.zeros(shape, dtype=tensor.dtype, device=tensor.device))
+            _replace_(places[id(tensor)], tensor, torch.zeros(shape, dtype=tensor.dtype, device=tensor.device))
     update_attributes_(model)
 
 
@@ -153,16 +158,31 @@ def _check_modules(plan: Plan, model: nn.Module) -> None:
             )
 
 
-def _replace_(model: nn.Module, old: Tensor, new: Tensor) -> None:
+def _by_tensor(cuts: Sequence[Cut]) -> dict[str, list[Cut]]:
+    """The cuts of every tensor."""
+    found: dict[str, list[Cut]] = defaultdict(list)
+    for cut in cuts:
+        found[cut.tensor].append(cut)
+    return found
+
+
+def _places(model: nn.Module) -> dict[int, list[tuple[dict[str, Any], str]]]:
+    """For every tensor, by its identity, the tables of modules and the keys that hold it: several where it is tied."""
+    places: dict[int, list[tuple[dict[str, Any], str]]] = defaultdict(list)
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            for key, tensor in table.items():
+                places[id(tensor)].append((table, key))
+    return places
+
+
+def _replace_(places: list[tuple[dict[str, Any], str]], old: Tensor, new: Tensor) -> None:
     """Put a tensor in the place of another, wherever that one is used (tied weights stay tied)."""
     stored: Any = new
     if isinstance(old, nn.Parameter):
         stored = nn.Parameter(new, requires_grad=old.requires_grad)
-    for module in model.modules():
-        for table in (module._parameters, module._buffers):
-            for key, tensor in table.items():
-                if tensor is old:
-                    table[key] = stored
+    for table, key in places:
+        table[key] = stored
 
 
 def _set_module_(model: nn.Module, name: str, module: nn.Module) -> None:
