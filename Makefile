@@ -16,8 +16,7 @@ COMPAT := .venv-compat
 COMPAT_PINS := pyproject.toml constraints-compat.txt
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help demo test check format docs results bench fuzz chromium
-.PHONY: help demo test test-compat check format docs results bench chromium
+.PHONY: help demo test test-compat check format docs results bench fuzz chromium
 
 help:
 	@echo "make demo      install what is needed and compress two small networks (secateur-demo/)"

@@ -15,8 +15,8 @@ import torch
 
 import commands
 from commands import DATA, MINE, MODEL
-from secateur import storage
-from secateur.cli import addresses, resuming, running
+from secateur import sources, storage
+from secateur.cli import resuming, running
 
 RUN = (*MODEL, *DATA, "--remove", "60%", "--recover", 2, "--rounds", 3, "--train", 1, "--seed", 2)
 
@@ -43,7 +43,7 @@ def assert_same_run(found: Path, wanted: Path) -> None:
     assert results[0] == results[1]
     assert {path.name for path in found.iterdir()} == {path.name for path in wanted.iterdir()}
     ours, theirs = (
-        storage.load(path / "model.safetensors", build=lambda: addresses.build("mine.py:build", 0, {})).state_dict()
+        storage.load(path / "model.safetensors", build=lambda: sources.build("mine.py:build", 0, {})).state_dict()
         for path in (found, wanted)
     )
     assert ours.keys() == theirs.keys()
@@ -71,7 +71,7 @@ def test_after_a_kill_a_run_goes_on_to_the_same_end() -> None:
     commands.done(*options, "--out", "whole")
     process = subprocess.Popen(
         [sys.executable, "-m", "secateur.cli", *map(str, options), "--out", "run"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(addresses.__file__).parents[2])},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(sources.__file__).parents[2])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

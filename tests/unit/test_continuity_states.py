@@ -13,9 +13,9 @@ from torch.optim import SGD, Adafactor, Adam, AdamW, Optimizer
 from dying import PLAN, batches, network, remapped_after_a_step_, train_
 from secateur.budget import plan_of
 from secateur.continuity import remap_optimizer
+from secateur.finding import find_sites
 from secateur.plan import Cut, Plan
 from secateur.surgery import apply
-from secateur.tracing import find_sites
 
 LENGTHS = {("0.weight", 0): 6, ("0.weight", 3): 3, ("3.weight", 1): 6, ("6.weight", 1): 20, ("8.bias", 0): 3}
 
