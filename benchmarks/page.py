@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks import best, coverage_section, sections
+from benchmarks import best, coverage_section, sections, speed_section
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
@@ -11,6 +11,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables": sections.tables,
     "scoring": sections.scoring,
     "coverage": coverage_section.coverage,
+    "speed": speed_section.speed,
 }
 INTRODUCTION = """# Results
 

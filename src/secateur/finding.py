@@ -5,7 +5,7 @@ is seen by cutting a copy and comparing. Sites that do not follow are pinned, wi
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -21,7 +21,6 @@ from secateur.surgery import proven
 from secateur.task import Arguments, Task
 from secateur.tracing import Example, arguments_of_example, check_weights, nothing_left, sites_in, trace_on
 
-SHARES = (0.25, 0.375, 0.5)  # of each block's units; neighbours differ, so that sizes equal by chance do not stay so
 _LAYERS = re.compile(r"\d+")
 
 Family = tuple[Site, ...]  # a site and its twins
@@ -92,11 +91,14 @@ def _families(sites: Sites) -> list[Family]:
 def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     """A function that cuts some sites of a copy and says what went wrong; nothing, if they follow."""
     generator = torch.Generator().manual_seed(0)
-    chosen = {
-        site.name: _some(site, SHARES[number % len(SHARES)], generator)
-        for number, family in enumerate(_families(sites))
-        for site in family
-    }
+    chosen: dict[str, tuple[int, ...]] = {}
+    alike: Counter[int] = Counter()
+    for family in _families(sites):
+        steps = family[0].steps
+        # sites of the same size lose different numbers, so that sizes which are equal by chance do not stay so
+        count = min(1 + (steps // 4 + alike[steps]) % max(steps - 1, 1), steps - 1)
+        alike[steps] += 1
+        chosen |= {site.name: _some(site, count, generator) for site in family}
 
     def trial(some: Sequence[Family]) -> str:
         small = width.copied(traced.model)
@@ -113,9 +115,8 @@ def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     return trial
 
 
-def _some(site: Site, share: float, generator: torch.Generator) -> tuple[int, ...]:
-    """A share of a site's units, from every block as many but not the same."""
-    count = min(max(round(site.steps * share), 1), site.steps - 1)
+def _some(site: Site, count: int, generator: torch.Generator) -> tuple[int, ...]:
+    """So many units of every block of a site, not the same ones of each."""
     orders = [torch.randperm(site.steps, generator=generator)[:count] + b * site.steps for b in range(site.blocks)]
     return tuple(sorted(torch.cat(orders).tolist()))
 

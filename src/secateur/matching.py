@@ -124,6 +124,8 @@ def _entries_kept(place: _Place, pair: _Pair, known: Units) -> list[int] | None:
 
 def _slices(tensor: Tensor, axis: int) -> list[bytes]:
     """The bytes of every slice along an axis."""
+    if tensor.numel() == 0:
+        return [b""] * tensor.shape[axis]
     rows = tensor.detach().cpu().movedim(axis, 0).contiguous().flatten(1 if tensor.dim() > 1 else 0)
     table = rows.reshape(tensor.shape[axis], -1).view(torch.uint8).numpy()
     return [row.tobytes() for row in table]

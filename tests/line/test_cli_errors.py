@@ -111,9 +111,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused(recipe: str, part: str) -> 
         ("zoo:mlpp", "did you mean mlp?"),
         ("zoo:mlp?hiden=3", "did you mean hidden?"),
         ("zoo:mlp?hidden=a&outputs=2", "whole numbers"),
-        ("torchvision:resnet18", "known: FILE.py:FUNCTION, zoo:NAME?option=value."),
-        ("timm:vit", "known: FILE.py:FUNCTION, zoo:NAME?option=value."),
-        ("hf:bert", "known: FILE.py:FUNCTION, zoo:NAME?option=value."),
+        ("keras:resnet18", "is not a known model address"),
         ("zoo:", "incomplete"),
         ("mine.py", "incomplete"),
         ("yours.py:build", "no such file"),
@@ -243,7 +241,7 @@ def test_damaged_scores_are_refused(change, part: str) -> None:
         ('"axis": 0', '"axis": "0"', "not a plan"),
         ('"tensor": "0.weight"', '"tensor": "9.weight"', "no such tensor"),
         ('"length": 12', '"length": 13', "expects 13 entries"),
-        ('"site": "0"', '"site": "9"', "'9' is not a known site"),
+        ('"site": "0"', '"site": "9"', "make the plan for this model"),
         (r'\{"unit": \d+, "score": [^,]+, "rank": 0\}, ', "", "differs from the silenced original"),
     ],
 )
@@ -267,7 +265,7 @@ def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("secateur.tracing.find_sites", interrupt)
+    monkeypatch.setattr("secateur.finding.find_sites", interrupt)
     outcome = commands.run("sites", *MODEL, *DATA)
     assert outcome.exit_code == 130
     assert outcome.stderr.splitlines() == ["interrupted; nothing was written."]

@@ -139,7 +139,7 @@ def test_sites_that_share_an_axis_are_told_apart() -> None:
 
 
 @given(st.data(), architectures())
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_any_cut_is_read_back_or_said_to_be_unclear(data: st.DataObject, architecture: Architecture) -> None:
     model = Network(architecture).eval()
     shape = (3, architecture.tokens, architecture.features) if architecture.tokens else (3, architecture.features)

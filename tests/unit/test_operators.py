@@ -18,15 +18,13 @@ from operators import CHANNELS, IMAGES, Row
 from operators_tokens import SEQUENCES, TOKENS, WORDS, Words
 from secateur.sites import Sites
 
-CUTS = 4
+CUTS = 2
 LAZY = {1: nn.LazyConv1d, 2: nn.LazyConv2d, 3: nn.LazyConv3d}
 LATER = {  # what can go by hand, and is held so far
     "a flip of channels": {"channels turned over"},
     "no rule": {"einsum", "by einsum"},
-    "attributes of other names": {"view by an attribute", "split by an attribute"},
-    "a size in a tuple": {"layer norm with its own tensors"},
-    "a trial in which two sites lose as many by chance": {"packed, all sizes from the input's width"},
-    "units of several axes": {"every second channel", "selective kernel", "without softmax", "heads side by side"},
+    "a size that is used in two ways": {"split by an attribute"},
+    "units of several axes": {"every second channel", "without softmax", "heads side by side"},
 }
 FIRST = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
