@@ -1,17 +1,20 @@
 """From scores to the units that go."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from secateur.budget.amounts import Below, Budget, Count, Macs, Params, Share
 from secateur.budget.outcome import plan_from
-from secateur.budget.ranking import Family, Steps, common_order, costs_along, families
+from secateur.budget.ranking import Family, Steps, Taken, common_order, costs_along, families
 from secateur.errors import BudgetError, SettingsError
 from secateur.plan import Plan
 from secateur.scores import Scores
 from secateur.sites import Site, Sites
+
+NEAR = 0.01  # how far below a limit on costs a plan may end, where it can be helped
+TRIES = 8
 
 
 def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[str] = (), multiple_of: int = 1) -> Plan:
@@ -20,8 +23,10 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
     Ties go by position: the earlier site first, in it the lower unit. Sites named in `protect` lose nothing, whatever
     the budget says, and do not count in a share. `Share` of the model, `Params` and `Macs` need one order over all
     sites: where the scores are not comparable, those of each site are divided by their root mean square. `Params` and
-    `Macs` remove no unit more than they must. Every site keeps a unit; only `Below` and a `Count` of all units empty a
-    site, and only a droppable one. Sites whose units lie in blocks lose as many from each, twins as many as each other.
+    `Macs` remove no unit more than they must, and leave out units so large that they overshoot by more than 1 %. Every
+    site keeps a unit; only `Below` and a `Count` of all units empty a site, and only a droppable one. Sites whose units
+    lie in blocks lose as many from each, twins as many as each other.
+
     `multiple_of` rounds what is left of every site (of each of its blocks) to the nearest multiple, where that is no
     more than there was: widths of 8 or 16 are what many devices are fast at.
 
@@ -63,8 +68,9 @@ def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget
         case Below():
             return [_count_below(family, budget) for family in free]
         case Params() | Macs():
-            order = common_order(free, comparable=scores.comparable)
-            return _per_family(order[: _fewest(budget, order, free, sites)], free)
+            return _per_family(
+                _nearest_order(budget, common_order(free, comparable=scores.comparable), free, sites), free
+            )
 
 
 def _nearest(number: float) -> int:
@@ -114,18 +120,46 @@ def _count_below(family: Family, budget: Below) -> int:
     return min(*counts, family.most)
 
 
-def _per_family(order: Steps, free: Sequence[Family]) -> list[int]:
+def _per_family(order: Steps | Taken, free: Sequence[Family]) -> list[int]:
     return [int(count) for count in np.bincount(order, minlength=len(free))]
+
+
+def _nearest_order(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> Taken:
+    """The shortest order that meets a budget; where its last step goes far below, one that does without such steps.
+
+    A unit of a residual stream costs far more than others: steps that overshoot by more than 1 % are left out.
+    """
+    best, most = order[:0], -1
+    for _ in range(TRIES):
+        try:
+            steps = _fewest(budget, order, free, sites)
+        except BudgetError:
+            if most < 0:
+                raise
+            break
+        left, limit = _left(budget, order, free, sites)(steps), _limit(budget, order, free, sites)
+        if left > most:
+            best, most = order[:steps], left
+        if steps == 0 or left >= (1 - NEAR) * limit:
+            break
+        later = order[steps - 1 :]
+        order = np.concatenate([order[: steps - 1], later[later != later[0]]])
+    return best
+
+
+def _left(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> Callable[[int], int]:
+    """How much is left after so many steps."""
+    costs = costs_along(order, free, sites)
+    return lambda steps: costs(steps).parameters if isinstance(budget, Params) else costs(steps).macs
+
+
+def _limit(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> float:
+    return budget.limit * _left(budget, order, free, sites)(0) if isinstance(budget.limit, float) else budget.limit
 
 
 def _fewest(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> int:
     """The smallest number of steps after which the budget is met; costs fall with every step, so bisect."""
-    costs = costs_along(order, free, sites)
-
-    def left(steps: int) -> int:
-        return costs(steps).parameters if isinstance(budget, Params) else costs(steps).macs
-
-    limit = budget.limit * left(0) if isinstance(budget.limit, float) else budget.limit
+    left, limit = _left(budget, order, free, sites), _limit(budget, order, free, sites)
     least = left(len(order))
     if least > limit:
         what = "parameters" if isinstance(budget, Params) else "multiply-adds"

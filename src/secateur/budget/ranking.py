@@ -20,6 +20,7 @@ from secateur.sites import Site, Sites
 Numbers = Float64[np.ndarray, " units"]
 Order = Int[np.ndarray, " units"]
 Steps = Int[np.ndarray, " steps"]
+Taken = Int[np.ndarray, " taken"]
 
 
 @dataclass(frozen=True)
