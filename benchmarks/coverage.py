@@ -15,7 +15,9 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     del folder
     assert experiment["limit_seconds"] == running.LIMIT_S
     here = {**experiment, "commit": commit()}
-    return [{**here, "architecture": entry.name, "architecture_kind": entry.kind} for entry in entries().values()]
+    chosen = experiment.get("architectures", entries().keys())
+    found = [entries()[name] for name in chosen]
+    return [{**here, "architecture": entry.name, "architecture_kind": entry.kind} for entry in found]
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
