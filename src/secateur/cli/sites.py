@@ -11,9 +11,10 @@ from secateur.cli.tables import lines, table
 def sites(given: Given, screen: Screen) -> None:
     """What can be removed from a network, what cannot, and which operator holds it. Nothing is changed.
 
-    A site is a set of units (neurons) that can go one by one; what makes, carries and reads a unit goes with it.
-    "Parameters" counts all that would go with the site's units, "per unit" what goes with one. A site keeps at least
-    one unit, or none where a path around it remains. Weights do not matter here, so --weights may be left out.
+    A site is a set of units (neurons, channels) that can go one by one; what makes, carries and reads a unit goes with
+    it. "Parameters" counts all that would go with the site's units, "per unit" what goes with one. A site keeps at
+    least one unit, or none where a path around it remains; "4 × 8" are 4 blocks of 8 units, such as heads, each of
+    which loses as many. Weights do not matter here, so --weights may be left out.
 
     Example:
       secateur sites --model "zoo:mlp?hidden=64,64&skip=1" --data sklearn:digits
@@ -32,6 +33,8 @@ def sites(given: Given, screen: Screen) -> None:
         {
             "name": site.name,
             "units": site.units,
+            "blocks": site.blocks,
+            "twins": list(site.twins),
             "parameters": whole.parameters - cost(found, {site.name: every[site.name]}).parameters,
             "parameters_per_unit": whole.parameters - cost(found, {site.name: [0]}).parameters,
             "droppable": site.droppable,
@@ -43,6 +46,9 @@ def sites(given: Given, screen: Screen) -> None:
     pinned = [asdict(pin) for pin in found.pinned]
     figures = {"parameters": whole.parameters, "removable_parameters": free, "macs": whole.macs}
     screen.show({"sites": rows, "pinned": pinned, **figures}, *_tables(rows, pinned, _Cover(free, whole.parameters)))
+
+
+SHOWN = 2  # layers by name in a cell; --json has all
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ def _tables(rows: list[dict[str, Any]], pinned: list[dict[str, Any]], cover: _Co
     can = (
         (
             row["name"],
-            f"{row['units']:,}",
-            "0" if row["droppable"] else "1",
+            f"{row['units']:,}" if row["blocks"] == 1 else f"{row['blocks']} × {row['units'] // row['blocks']}",
+            "0" if row["droppable"] else f"{row['blocks']}",
             f"{row['parameters_per_unit']:,}",
             f"{row['parameters']:,}",
             _layers(row["made_by"]),
@@ -79,4 +85,5 @@ def _tables(rows: list[dict[str, Any]], pinned: list[dict[str, Any]], cover: _Co
 
 
 def _layers(tensors: list[str]) -> str:
-    return "\n".join(dict.fromkeys(tensor.removesuffix(".weight") for tensor in tensors))
+    names = list(dict.fromkeys(tensor.removesuffix(".weight") for tensor in tensors))
+    return "\n".join([*names[:SHOWN], *([f"+ {len(names) - SHOWN} more"] if len(names) > SHOWN else [])])
