@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from secateur.errors import FileError
 
+DRAFTS = ".writing-"
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
@@ -34,12 +36,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         if not target.name or target.is_dir():
             raise FileError(f"{target}: this is a folder; give the name of a file to write.")
-        with TemporaryDirectory(dir=target.parent, prefix=".writing-", ignore_cleanup_errors=True) as folder:
+        with TemporaryDirectory(dir=target.parent, prefix=DRAFTS, ignore_cleanup_errors=True) as folder:
             draft = Path(folder) / target.name
             yield draft
             _place(draft, target.parent)
     except OSError as error:
         raise FileError(f"{target}: cannot be written: {_remedy(error)} (nothing was left behind).") from error
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove what a process that was killed while writing has left in a folder."""
+    for draft in folder.glob(f"{DRAFTS}*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

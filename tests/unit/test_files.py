@@ -93,3 +93,11 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         os.seteuid(user)
         tmp_path.chmod(0o700)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_behind_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("kept")
+    (tmp_path / ".writing-abc").mkdir()
+    (tmp_path / ".writing-abc" / "half.txt").write_text("ha")
+    clear_drafts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]

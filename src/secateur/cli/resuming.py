@@ -16,7 +16,7 @@ from secateur.cli.places import write_text
 from secateur.cli.runfolder import PROGRESS, RESULT, ROUNDS, RunFolder
 from secateur.data import Data
 from secateur.errors import FileError, SettingsError
-from secateur.files import reading
+from secateur.files import clear_drafts, reading
 from secateur.pipeline import Place, Progress
 from secateur.recipe import Recipe, to_dict
 from secateur.report.reading import read
@@ -85,13 +85,14 @@ def save(progress: Progress, run: Run, folder: RunFolder) -> None:
 
 
 def saved(folder: RunFolder, run: Run) -> Saved | None:
-    """The progress of the same run in a folder; None where no round was finished.
+    """The progress of the same run in a folder; None where no round was finished. What was half written goes.
 
     Raises:
         FileError: the folder's run is finished, or a file is damaged.
         SettingsError: it is another run.
     """
     path = folder.path / PROGRESS
+    clear_drafts(folder.path)
     if not path.exists():
         if (folder.path / RESULT).exists():
             raise FileError(f"{folder.path}: its run is over, so nothing is left to resume; leave out --resume.")
