@@ -12,6 +12,7 @@ import secateur
 from saved_nets import PLAN, Net, small
 from secateur import storage
 from secateur.errors import FileError
+from secateur.files import clear_drafts
 
 
 @pytest.fixture
