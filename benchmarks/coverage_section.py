@@ -27,6 +27,7 @@ def coverage(result: Result) -> str:
         [
             "## Architectures people have",
             "",
+            *_selection(result),
             "Every architecture at its real size, with random weights that let every unit matter (peaked attention, random biases, "
             "gates and batch-norm statistics), no options given, in a process of its own with one thread. "
             "`seconds`: processor time of `find_sites`, since other work ran on the machine; of torch-pruning, of building its graph / of building and cutting. `removable`: the share of "
@@ -43,6 +44,13 @@ def coverage(result: Result) -> str:
             source(result),
         ]
     )
+
+
+def _selection(result: Result) -> list[str]:
+    """What is left out, where not the whole catalogue was judged."""
+    if "architectures" not in result["settings"]:
+        return []
+    return [f"A first selection of {len(result['records'])}; the experiment `coverage` judges the whole catalogue.", ""]
 
 
 def _counts(records: list[Result]) -> list[str]:
