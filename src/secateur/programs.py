@@ -70,6 +70,17 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Keeps nn.MultiheadAttention and its like from hiding in one operator, as they do in eval mode."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 def reason_of(error: BaseException) -> str:
     """The first line of the error that began it all."""
     while error.__cause__ is not None:

@@ -3,8 +3,7 @@
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from secateur.errors import ModelError, PlanError, first_line
 from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
-from secateur.programs import FAILURES, quiet
+from secateur.programs import FAILURES, quiet, unfused_attention
 from secateur.sites import Pinned, Sites, TensorCost
 from secateur.task import Arguments, Task
 
@@ -153,24 +152,13 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     bound = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
     shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
     try:
-        with quiet(), _unfused_attention():
+        with quiet(), unfused_attention():
             return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
     except FAILURES as error:
         raise ModelError(
             f"{type(model).__name__}: torch.export cannot follow its forward: {first_line(error)}; "
             "take decisions that depend on the data's values out of forward."
         ) from error
-
-
-@contextmanager
-def _unfused_attention() -> Iterator[None]:
-    """Keeps nn.MultiheadAttention and its like from hiding in one operator, as they do in eval mode."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
