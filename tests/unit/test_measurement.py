@@ -268,14 +268,15 @@ def test_slow_models_are_called_few_times_and_fast_ones_often() -> None:
 
 def test_models_are_compared_in_turns() -> None:
     log: list[Any] = []
-    first, second = compare_latency([Spy(log, "a", 0.002), Spy(log, "b", 0.004)], torch.zeros(2, 4))
+    first, second = compare_latency([Spy(log, "a", 0.002), Spy(log, "b", 0.02)], torch.zeros(2, 4))
 
     order = [name for name, *_ in log]
     assert first.repeats == second.repeats
     assert all({left, right} == {"a", "b"} for left, right in zip(order[::2], order[1::2], strict=True))
     timed = order[-2 * first.repeats :]
     assert timed[:6] == ["a", "b", "b", "a", "a", "b"]
-    assert 1.2 < second.median_ms / first.median_ms < 3.0
+    assert second.median_ms >= 20.0  # it sleeps so long
+    assert second.median_ms > 2.0 * first.median_ms  # ten times, but for what else the machine does
 
 
 def test_comparing_nothing_gives_nothing_and_a_model_with_itself_is_fine() -> None:
