@@ -275,7 +275,7 @@ def test_models_are_compared_in_turns() -> None:
     assert all({left, right} == {"a", "b"} for left, right in zip(order[::2], order[1::2], strict=True))
     timed = order[-2 * first.repeats :]
     assert timed[:6] == ["a", "b", "b", "a", "a", "b"]
-    assert second.median_ms >= 20.0  # it sleeps so long
+    assert second.median_ms > 19.0  # it sleeps for 20, by another clock
     assert second.median_ms > 2.0 * first.median_ms  # ten times, but for what else the machine does
 
 
