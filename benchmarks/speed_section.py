@@ -32,8 +32,8 @@ def speed(result: Result) -> str:
             "Each figure is the original's divided by the cut one's; latencies in PyTorch are medians in turns. `widths of n`: what is left of every "
             "site is rounded to a multiple (`multiple_of`). A promise is missed where a latency's ratio is more than 20 % below that of the multiply-adds: marked *.",
             "",
-            "Other work ran on both cores, and the ONNX files were timed one after the other: differences of some ten per cent are noise. What stands out is larger: "
-            "in ONNX Runtime, convolutions of odd widths are slower than the whole ones were, and rounding to 8 mends it.",
+            "**Read with care.** Other work ran on both cores. The networks were timed in turns in PyTorch, but their ONNX files one after the other: the ONNX columns "
+            "can be off by a factor of two, as the encoder's show, whose widths hardly differ from row to row. They need a quiet machine before anything is concluded.",
             "",
             table(head, rows),
             "",

@@ -276,7 +276,7 @@ def test_models_are_compared_in_turns() -> None:
     timed = order[-2 * first.repeats :]
     assert timed[:6] == ["a", "b", "b", "a", "a", "b"]
     assert second.median_ms > 19.0  # it sleeps for 20, by another clock
-    assert second.median_ms > 2.0 * first.median_ms  # ten times, but for what else the machine does
+    assert 2.0 < second.median_ms / first.median_ms < 15.0  # ten times, but for what else the machine does
 
 
 def test_comparing_nothing_gives_nothing_and_a_model_with_itself_is_fine() -> None:
