@@ -19,14 +19,15 @@ Place = tuple[int, tuple[int, ...], tuple[int, ...], bool]
 def values_read(value: Tensor, read: Read, units: int) -> Tensor:
     """A tensor that is read, as [rows, units]; several entries of one unit count as several rows."""
     if len(read.axes) == 1 and value.shape[read.axes[0]] == read.sizes[0]:
-        value = value.movedim(read.axes[0], -1)
+        if read.axes[0] not in (-1, value.dim() - 1):
+            value = value.movedim(read.axes[0], -1)
     else:
         value = _unfolded(value, read).flatten(-len(read.sizes))
-    if read.entries != tuple(range(value.shape[-1])):
+    if not read.is_in_order or len(read.entries) != value.shape[-1]:
         value = value.index_select(-1, torch.tensor(read.entries, device=value.device))
     if read.repeat > 1:
         value = value.unflatten(-1, (units, read.repeat)).transpose(-1, -2)
-    return value.reshape(-1, units)
+    return value if value.dim() == 2 else value.reshape(-1, units)
 
 
 def silenced(traced: Traced, sites: Sites, removed: Mapping[str, tuple[int, ...]], arguments: Arguments) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget.choice import nearest
 from secateur.compensation import HOWS, How
 from secateur.errors import FileError, SettingsError, UnknownNameError
 from secateur.recovery import Recovery
@@ -86,7 +87,7 @@ def _part(units: int, number: int, rounds: int) -> int:
 def _due(share: float, before: int, now: int, blocks: int) -> int:
     """How many units still have to go until a share of those before is gone, of every block as many; one stays."""
     before, now = before // blocks, now // blocks
-    return blocks * min(max(int(share * before + 0.5) - (before - now), 0), now - 1)
+    return blocks * min(max(nearest(share * before) - (before - now), 0), now - 1)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from secateur.errors import UnknownNameError
 
@@ -41,6 +42,11 @@ class Read:
     repeat: int = 1
     weight: str | None = None
     is_norm: bool = False
+
+    @cached_property
+    def is_in_order(self) -> bool:
+        """Whether unit after unit, each with its entries side by side, is the order in which they lie."""
+        return self.entries == tuple(range(len(self.entries)))
 
 
 @dataclass(frozen=True)

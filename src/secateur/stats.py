@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
 import torch
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
+
+_SAFE = (1e-20, 1e30)  # the largest sum of squares of a batch, so that those of other units fit float32 too
 
 
 @runtime_checkable
@@ -17,16 +19,34 @@ class Statistic(Protocol):
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and summed squared deviations of every unit (Chan, Golub & LeVeque 1979: pairwise merging)."""
+    """Count, sums of deviations from a shift, and of their squares: mean and variance of every unit.
+
+    The shift is a mean of earlier rows, in the precision in which deviations are taken: the rows' own, at least
+    float32. It is set anew as the rows double, so that deviations stay of the order of the standard deviation and
+    little is lost where squares are subtracted. All sums over batches are float64.
+    """
 
     count: int
-    mean: Float64[Tensor, " units"]
-    squares: Float64[Tensor, " units"]
+    shift: Float[Tensor, " units"]
+    total: Float64[Tensor, " units"]
+    powers: Float64[Tensor, " units"]
+    renewed: int  # the count when the shift was set
 
     @staticmethod
     def empty() -> "Moments":
         """Nothing seen yet."""
-        return Moments(0, torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64))
+        nothing = torch.zeros(0, dtype=torch.float64)
+        return Moments(0, nothing, nothing, nothing, 0)
+
+    @property
+    def mean(self) -> Float64[Tensor, " units"]:
+        """The mean."""
+        return self.shift.double() + self.total / max(self.count, 1)
+
+    @property
+    def squares(self) -> Float64[Tensor, " units"]:
+        """The summed squared deviations from the mean."""
+        return (self.powers - self.total.square() / max(self.count, 1)).clamp(min=0.0)
 
     @property
     def variance(self) -> Float64[Tensor, " units"]:
@@ -35,28 +55,46 @@ class Moments:
 
     def observe(self, rows: Shaped[Tensor, "rows units"]) -> "Moments":
         """The moments with these rows seen as well."""
-        if len(rows) == 0:
+        count = rows.shape[0]
+        if count == 0:
             return self
-        # Shifted by the mean so far, at first by a row: a constant column gives exact zeros, a huge offset loses
-        # nothing, and a share of at least count / (count + rows), at first 1 / rows, is left of the sums of squares.
-        before = self if self.count else Moments(0, rows[0].double(), torch.zeros_like(rows[0], dtype=torch.float64))
-        shifted = rows.to(torch.float64, copy=True).sub_(before.mean)
-        ones = shifted.new_ones(len(rows))
-        total = ones @ shifted  # faster than sum(0)
-        squares = before.squares + ones @ shifted.square_()
-        count = before.count + len(rows)
-        mean = torch.add(before.mean, total, alpha=1.0 / count)
-        return Moments(count, mean, torch.addcmul(squares, total, total, value=-1.0 / count))
+        if count >= self.count:
+            return Moments._of(rows).merge(self)
+        if self.count >= 2 * self.renewed:
+            return self._shifted(self.mean.to(self.shift.dtype)).observe(rows)
+        off = rows - self.shift
+        total = self.total + off.sum(0)
+        powers = self.powers + off.square_().sum(0)
+        return Moments(self.count + count, self.shift, total, powers, self.renewed)
 
     def merge(self, other: "Moments") -> "Moments":
-        """The moments of both samples together."""
+        """The moments of both samples together (Chan, Golub & LeVeque 1979)."""
         if self.count == 0 or other.count == 0:
             return other if self.count == 0 else self
+        other = other._shifted(self.shift)
         count = self.count + other.count
-        step = other.mean - self.mean
-        mean = torch.add(self.mean, step, alpha=other.count / count)
-        between = self.count * other.count / count
-        return Moments(count, mean, torch.addcmul(self.squares + other.squares, step, step, value=between))
+        return Moments(count, self.shift, self.total + other.total, self.powers + other.powers, self.renewed)
+
+    @staticmethod
+    def _of(rows: Shaped[Tensor, "rows units"]) -> "Moments":
+        """The moments of one batch. A constant column gives exact zeros."""
+        exact = rows if rows.dtype in (torch.float32, torch.float64) else rows.to(_at_least_float32(rows.dtype))
+        shift = exact[0] + (exact - exact[0]).mean(0)
+        off = exact - shift
+        total, powers = off.sum(0).double(), off.square_().sum(0).double()
+        if exact.dtype == torch.float32 and not _SAFE[0] < float(powers.max()) < _SAFE[1] and bool(total.any()):
+            return Moments._of(rows.double())
+        return Moments(len(rows), shift, total, powers, len(rows))
+
+    def _shifted(self, shift: Float[Tensor, " units"]) -> "Moments":
+        """The same moments about another shift."""
+        step = shift.double() - self.shift.double()
+        powers = self.powers - 2.0 * step * self.total + self.count * step.square()
+        return Moments(self.count, shift, self.total - self.count * step, powers, self.count)
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype.is_floating_point else torch.float64
 
 
 @dataclass(frozen=True)

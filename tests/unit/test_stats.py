@@ -89,12 +89,36 @@ def test_rows_that_are_seen_are_left_as_they_are() -> None:
     assert torch.equal(rows, before)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
-def test_any_kind_of_number_is_added_up_in_float64(dtype: torch.dtype) -> None:
-    rows = torch.from_numpy(10 * table(50, 2)).to(dtype)
-    moments = Moments.empty().observe(rows)
+KINDS = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 1e-6, torch.int64: 1e-12}
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("batch", [7, 50, 400])
+def test_any_kind_of_number_is_added_up_in_float64(dtype: torch.dtype, batch: int) -> None:
+    rows = torch.from_numpy(10 * table(400, 2) + 30).to(dtype)
+    moments = Moments.empty()
+    for part in rows.split(batch):
+        moments = moments.observe(part)
     assert moments.mean.dtype == moments.squares.dtype == torch.float64
-    np.testing.assert_allclose(moments.variance.numpy(), rows.double().numpy().var(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance.numpy(), rows.double().numpy().var(0), rtol=KINDS[dtype])
+    np.testing.assert_allclose(moments.mean.numpy(), rows.double().numpy().mean(0), rtol=KINDS[dtype])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e18, 1e30])
+def test_numbers_near_the_ends_of_float32_lose_nothing(scale: float) -> None:
+    rows = torch.from_numpy(scale * table(200, 3)).float()
+    moments = Moments.empty().observe(rows[:120]).observe(rows[120:])
+    np.testing.assert_allclose(moments.variance.numpy(), rows.double().numpy().var(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("sort", [1, -1])
+def test_rows_that_drift_lose_little_in_float32(sort: int) -> None:
+    values = np.sort(table(20_000, 1), axis=0)[::sort] + 1000.0
+    rows = torch.from_numpy(values.copy()).float()
+    moments = Moments.empty()
+    for part in rows.split(64):
+        moments = moments.observe(part)
+    np.testing.assert_allclose(moments.variance.numpy(), rows.double().numpy().var(0), rtol=3e-6)
 
 
 def test_nothing_seen_changes_nothing() -> None:

@@ -57,11 +57,11 @@ def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget
     """How many steps each family takes."""
     match budget:
         case Share(ratio, "site"):
-            return [min(_nearest(ratio * family.steps), family.steps - 1) for family in free]
+            return [min(nearest(ratio * family.steps), family.steps - 1) for family in free]
         case Share(ratio):
             order = common_order(free, comparable=scores.comparable)
             units = np.cumsum([free[place].units // free[place].steps for place in order])
-            count = _nearest(ratio * sum(family.units for family in free))
+            count = nearest(ratio * sum(family.units for family in free))
             return _per_family(order[: int(np.searchsorted(units, count, side="right"))], free)
         case Count(units):
             return _asked_for(units, free, sites)
@@ -73,9 +73,9 @@ def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget
             )
 
 
-def _nearest(number: float) -> int:
-    """The nearest integer, a half going up (`round` would take it to the even neighbour)."""
-    return int(number + 0.5)
+def nearest(number: float) -> int:
+    """The nearest integer, a half going up, also where rounding left a little less than that (0.29 of 50 units)."""
+    return int(number + 0.5 + 1e-9)
 
 
 def _rounded(family: Family, count: int, multiple_of: int) -> int:
@@ -84,7 +84,7 @@ def _rounded(family: Family, count: int, multiple_of: int) -> int:
         raise SettingsError(f"multiple_of is {multiple_of}; give at least 1.")
     if multiple_of == 1 or not 0 < count < family.steps:
         return count
-    kept = max(_nearest((family.steps - count) / multiple_of), 1) * multiple_of
+    kept = max(nearest((family.steps - count) / multiple_of), 1) * multiple_of
     return family.steps - min(kept, family.steps)
 
 
