@@ -1,7 +1,8 @@
 """A model's graph: what it computes operator by operator, and a way to watch it run."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from operator import attrgetter, getitem
 from typing import Any
 
@@ -39,6 +40,21 @@ class Traced:
     structure: pytree.TreeSpec
     keywords: tuple[str, ...]
     fixed: Mapping[str, Any]
+
+    @property
+    def has_constants(self) -> bool:
+        """Whether the graph holds values that are neither inputs nor the model's named tensors."""
+        return any(node.name not in self.tensors for node in self.bound)
+
+    def without_model(self) -> "Traced":
+        """The graph alone: it keeps no weights alive, and can be bound to a model built alike."""
+        return replace(self, model=nn.Identity(), bound={})
+
+    def on(self, model: nn.Module) -> "Traced":
+        """The graph of another model that is built alike, where it has no constants."""
+        state = _state(model)
+        bound = {node: state[self.tensors[node.name]] for node in self.nodes if node.name in self.tensors}
+        return replace(self, model=model, bound=bound)
 
     def run(self, arguments: Arguments, around: Around | None = None) -> Any:
         """The model's output; `around` gets every operator's node, arguments and function, and gives its value."""
@@ -107,10 +123,7 @@ def traced_of(model: nn.Module, program: ExportedProgram, keywords: tuple[str, .
     kinds = (InputKind.PARAMETER, InputKind.BUFFER)
     tensors = {spec.arg.name: str(spec.target) for spec in specs if spec.kind in kinds}
     inputs = tuple(spec.arg.name for spec in specs if spec.kind == InputKind.USER_INPUT)
-    state = {
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }
+    state = _state(model)
     fixed = {spec.arg.name: spec.arg.value for spec in specs if isinstance(spec.arg, ConstantArgument)}
     constants = {s.arg.name: program.constants[str(s.target)] for s in specs if s.arg.name not in (*tensors, *inputs)}
     nodes = tuple(program.graph.nodes)
@@ -124,6 +137,11 @@ def traced_of(model: nn.Module, program: ExportedProgram, keywords: tuple[str, .
             bound[node] = attrgetter(str(node.target))(program.graph_module)
     structure = program.call_spec.out_spec
     return Traced(model, nodes, tensors, inputs, bound, _spent(nodes), structure, keywords, fixed)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers, by every name they have."""
+    return dict(chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)))
 
 
 def operator_of(node: Node) -> str:

@@ -16,7 +16,7 @@ from secateur.programs import FAILURES
 from secateur.reading import silenced
 from secateur.sites import Sites
 from secateur.task import Arguments, Task
-from secateur.tracing import Example, arguments_of_example, sites_for, trace_on
+from secateur.tracing import Example, arguments_of_example, sites_for, trace, trace_on
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 COARSE_TOLERANCE = 2e-2  # half precision: about three decimal digits
@@ -60,7 +60,7 @@ def certify(small: nn.Module, model: nn.Module, plan: Plan, example: Example) ->
         ExactnessError: they differ by more than 1e-5 (float32) or 1e-10 (float64) of the largest output.
     """
     arguments = example.example(ROWS) if isinstance(example, Task) else arguments_of_example(example)
-    traced = trace_on(model, arguments)
+    traced = trace(model, example)  # on as few rows as everywhere: its graph is known already
     certificate = proven(small, traced, sites_for(traced, plan), plan, arguments)
     if certificate.relative_difference <= certificate.tolerance:
         return certificate

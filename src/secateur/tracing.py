@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
+from secateur import graphcache
 from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
 from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
 from secateur.errors import ModelError, PlanError, first_line
@@ -53,15 +54,19 @@ def trace_on(model: nn.Module, arguments: Arguments) -> Traced:
     """The model's graph, traced on positional and keyword arguments; see `trace`."""
     check_weights(model)
     args, kwargs = given = _copied(arguments, device_of(model))
+    key = graphcache.key_of(model, given)
     with evaluating(model) as predict:
         wanted = _answered(model, predict, given)
+        traced = graphcache.recall(key, model)
+        if traced is not None and _computes(traced, given, wanted):
+            return traced
         traced = traced_of(model, _exported(model, args, kwargs), tuple(kwargs))
-        found = tensors_in(traced.run(given))
-    if not all(_are_close(f, w) for f, w in zip(found, wanted, strict=True)):
-        raise ModelError(
-            f"{type(model).__name__}: its graph does not compute what the model does (random or changing state in "
-            "forward?); make forward a function of its inputs in eval mode."
-        )
+        if not _computes(traced, given, wanted):
+            raise ModelError(
+                f"{type(model).__name__}: its graph does not compute what the model does (random or changing state in "
+                "forward?); make forward a function of its inputs in eval mode."
+            )
+    graphcache.keep(key, traced)
     return traced
 
 
@@ -146,6 +151,12 @@ def _answered(model: nn.Module, predict: Predict, given: Arguments) -> list[Tens
     if any(tensor._version for tensor in tensors_in(given)):
         raise ModelError(f"{place}: its forward changes its input in place; let it change a copy (x = x.clone()).")
     return answer
+
+
+def _computes(traced: Traced, given: Arguments, wanted: Sequence[Tensor]) -> bool:
+    """Whether the graph gives what the model has given."""
+    found = tensors_in(traced.run(given))
+    return len(found) == len(wanted) and all(_are_close(f, w) for f, w in zip(found, wanted, strict=True))
 
 
 def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:

@@ -136,6 +136,11 @@ def test_targets_that_are_not_finite_are_refused(value: float) -> None:
         Task.regression().loss(torch.from_numpy(numbers(6, 2)), (torch.zeros(6, 1), torch.from_numpy(targets)))
 
 
+def test_inputs_whose_sum_overflows_are_taken() -> None:
+    rows = torch.full((2, 4), 6e4, dtype=torch.float16)
+    assert len(list(Task.regression(train=[(rows, rows)]).batches("train"))) == 1
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_inputs_that_are_not_finite_are_refused_with_their_batch(value: float) -> None:
     inputs = [torch.zeros(2, 3), torch.zeros(2, 3)]
