@@ -92,14 +92,14 @@ def _compared(
     """How far a cut network's outputs are from the silenced original's, and how far those are from the original's."""
     place = type(traced.model).__name__
     with evaluating(traced.model) as original, evaluating(small) as predict:
-        whole = tensors_in(original(arguments))
-        wanted = tensors_in(silenced(traced, sites, plan.removed, arguments))
-        try:
+        try:  # first, since what does not run is known at once
             found = tensors_in(predict(arguments))
         except FAILURES as error:
             raise ExactnessError(
                 f"{place}: the cut network does not run: {first_line(error)}; its forward {_SIZES}."
             ) from error
+        wanted = tensors_in(silenced(traced, sites, plan.removed, arguments))
+        whole = tensors_in(original(arguments))
     worst, scale = _largest(_differences(found, wanted, place)), _largest(wanted)
     dtype = wanted[0].dtype
     relative = worst / scale if scale > 0 else worst

@@ -174,6 +174,13 @@ def scores_of(output: Any) -> Tensor:
     return output.logits
 
 
+def not_finite(tensor: Tensor) -> int:
+    """How many entries are NaN or infinite."""
+    if not (tensor.is_floating_point() or tensor.is_complex()) or math.isfinite(abs(tensor.sum().item())):
+        return 0  # a sum is several times quicker, and finite only if all entries are
+    return int((~torch.isfinite(tensor)).sum())
+
+
 def _hits(output: Any, batch: Batch) -> Tensor:
     scores = scores_of(output)
     target = target_of(batch).to(scores.device)
@@ -194,8 +201,7 @@ def _paired(output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     if target.numel() != scores.numel() or len(target) != len(scores):
         found = f"targets of shape {list(target.shape)} beside outputs of shape {list(scores.shape)}"
         raise DataError(f"{found}; give as many targets as the model has outputs.")
-    if not bool(torch.isfinite(target).all()):
-        bad = int((~torch.isfinite(target)).sum())
+    if bad := not_finite(target):
         raise DataError(f"{bad} of {target.numel()} targets are NaN or infinite; clean the data first.")
     return scores.reshape(len(target), -1), target.reshape(len(target), -1)
 
@@ -235,9 +241,7 @@ def _head(value: Any, rows: int) -> Any:
 def _check_finite(arguments: Arguments, place: str) -> None:
     args, kwargs = arguments
     for value in (*args, *kwargs.values()):
-        if not isinstance(value, Tensor) or not value.is_floating_point() or math.isfinite(float(value.sum())):
-            continue  # a sum is quick, and finite only if all values are
-        bad = int((~torch.isfinite(value)).sum())
+        bad = not_finite(value) if isinstance(value, Tensor) else 0
         if bad:
             raise DataError(
                 f"{place}: {bad} of {value.numel()} input values are NaN or infinite; clean the data first."

@@ -21,7 +21,7 @@ from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
 from secateur.programs import FAILURES, quiet, unfused_attention
 from secateur.sites import Pinned, Sites, TensorCost
-from secateur.task import Arguments, Task
+from secateur.task import Arguments, Task, not_finite
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 
@@ -121,8 +121,8 @@ def check_weights(model: nn.Module) -> None:
     for name, tensor in model.state_dict().items():
         if isinstance(tensor, Tensor) and (nn.parameter.is_lazy(tensor) or tensor.is_meta):
             raise ModelError(f"{name}: has no values yet; run the model once, on a device other than meta, first.")
-        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
+        bad = not_finite(tensor) if isinstance(tensor, Tensor) else 0
+        if bad:
             raise ModelError(f"{name}: {bad} of {tensor.numel()} weights are NaN or infinite; train the model anew.")
 
 
