@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 from secateur.errors import DataError
 from secateur.inference import device_of, moved
@@ -88,12 +89,18 @@ class Walk:
         return tuple(self._of(arg) for arg in node.args)
 
     def knows(self, node: Node) -> bool:
-        """Whether a node has run and its value is still needed."""
-        return node in self._env
+        """Whether a node's value is at hand, or follows from values at hand without any of the model's tensors."""
+        if node in self._env:
+            return node.name not in self._traced.tensors
+        return node.op == "call_function" and all(self.knows(source) for source in node.all_input_nodes)
 
     def value(self, node: Node) -> Any:
-        """What a node that is still needed has given."""
-        return self._env[node]
+        """What a node that is known has given, or will give."""
+        if node in self._env:
+            return self._env[node]
+        ahead = {source: self.value(source) for source in node.all_input_nodes}
+        args = map_arg(node.args, lambda source: ahead[source])
+        return self.operator(node)(*args)
 
     def operator(self, node: Node) -> Operator:
         """A node's function of its positional arguments."""

@@ -121,11 +121,13 @@ class Gram:
     squares: Float64[Tensor, " targets"]
 
     @staticmethod
-    def of(inputs: Shaped[Tensor, "rows n"], targets: Shaped[Tensor, "rows targets"]) -> "Gram":
-        """The sums over one batch."""
-        x = torch.cat([inputs.double(), torch.ones(len(inputs), 1, dtype=torch.float64, device=inputs.device)], 1)
-        y = targets.double()
-        return Gram(len(x), x.T @ x, x.T @ y, y.square().sum(0))
+    def of(
+        inputs: Shaped[Tensor, "rows n"], targets: Shaped[Tensor, "rows targets"], dtype: torch.dtype = torch.float64
+    ) -> "Gram":
+        """The sums over one batch; `dtype` is that of the products, the sums over batches are float64."""
+        x = torch.cat([inputs.to(dtype), torch.ones(len(inputs), 1, dtype=dtype, device=inputs.device)], 1)
+        y = targets.to(dtype)
+        return Gram(len(x), (x.T @ x).double(), (x.T @ y).double(), y.double().square().sum(0))
 
     def merge(self, other: "Gram") -> "Gram":
         """The sums over both."""

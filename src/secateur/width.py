@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from secateur.errors import ModelError, PlanError
 from secateur.plan import Cut, Plan
 
+MAY_GAIN_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 def copied(model: nn.Module) -> nn.Module:
     """A deep copy of a model.
@@ -63,17 +65,17 @@ def resize_(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def add_bias_(model: nn.Module, name: str) -> None:
-    """Give a linear layer without a bias one of zeros, in place."""
+    """Give a linear layer or convolution without a bias one of zeros, in place."""
     layer = model.get_submodule(name)
-    if isinstance(layer, nn.Linear) and "bias" not in dict(layer.named_parameters(recurse=False)):
+    if isinstance(layer, MAY_GAIN_BIAS) and "bias" not in dict(layer.named_parameters(recurse=False)):
         zeros = torch.zeros(layer.weight.shape[0], dtype=layer.weight.dtype, device=layer.weight.device)
         layer.bias = nn.Parameter(zeros, requires_grad=layer.weight.requires_grad)
 
 
 def drop_bias_(model: nn.Module, name: str) -> None:
-    """Take the bias from a linear layer, in place."""
+    """Take the bias from a linear layer or convolution, in place."""
     layer = model.get_submodule(name)
-    if isinstance(layer, nn.Linear):
+    if isinstance(layer, MAY_GAIN_BIAS):
         layer.register_parameter("bias", None)
 
 

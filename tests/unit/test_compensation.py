@@ -14,7 +14,8 @@ from architectures import Architecture, Network
 from footprint import untouched
 from secateur.budget import plan_of
 from secateur.compensation import HOWS, Repaired, compensate, repair
-from secateur.compensation.layers import UNSEEN, Layer, layers_of, split_rows
+from secateur.compensation.batches import UNSEEN, unseen_among
+from secateur.compensation.layers import Layer, layers_of
 from secateur.compensation.proposals import Proposal, Seen, _mean, proposals
 from secateur.errors import ModelError, UnknownNameError
 from secateur.finding import find_sites
@@ -423,7 +424,8 @@ def test_positions_count_as_rows(how: str) -> None:
     model, x = net(), rows(ROWS // 5, 5, 4)
     found = repaired(model, x, REMOVED, how)
     assert any(fold.used != "none" for fold in found.folds)
-    flat = repaired(model, x.reshape(-1, 4), REMOVED, how)
+    in_turns = x.unflatten(0, (-1, UNSEEN)).transpose(1, 2)  # every fifth row is of an example that judges
+    flat = repaired(model, in_turns.reshape(-1, 4), REMOVED, how)
     for fold, other in zip(found.folds, flat.folds, strict=True):
         assert fold.error_after == pytest.approx(other.error_after, rel=1e-9)
 
@@ -441,12 +443,21 @@ def test_how_the_data_is_batched_does_not_matter(how: str, batch: int) -> None:
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
 
-def test_rows_to_judge_by_are_every_fifth_of_all() -> None:
-    values = torch.arange(23.0)[:, None]
-    parts = [split_rows(part, before) for part, before in zip(values.split(4), range(0, 23, 4), strict=True)]
-    assert torch.cat([part[1] for part in parts]).flatten().tolist() == [4.0, 9.0, 14.0, 19.0]
-    assert sum(len(fitted) + len(judged) for fitted, judged in parts) == 23
-    assert split_rows(torch.zeros(7, 0), 0)[0].shape == (6, 0)
+@pytest.mark.parametrize("batch", [1, 4, 23])
+@pytest.mark.parametrize("places", [1, 3])
+def test_rows_to_judge_by_are_those_of_every_fifth_example(batch: int, places: int) -> None:
+    judging, before = [], 0
+    for part in torch.arange(23).split(batch):
+        examples = torch.arange(len(part)).repeat_interleave(places)
+        found = unseen_among(examples, before=before, rows_before=before * places, total=23)
+        judging += (examples + before)[found].tolist()
+        before += len(part)
+    assert judging == [example for example in (4, 9, 14, 19) for _ in range(places)]
+
+
+def test_of_few_examples_every_fifth_row_judges() -> None:
+    examples = torch.arange(2).repeat_interleave(6)
+    assert unseen_among(examples, before=0, rows_before=0, total=2).nonzero().flatten().tolist() == [4, 9]
 
 
 @pytest.mark.parametrize("how", FOLDS)

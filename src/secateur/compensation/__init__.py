@@ -6,9 +6,12 @@ from typing import Literal
 from torch import nn
 
 from secateur import width
-from secateur.compensation.layers import UNSEEN, Layer, argument_batches, layers_of, rows_at, rows_in
+from secateur.compensation.batches import UNSEEN, argument_batches, rows_at, rows_in
+from secateur.compensation.layers import Layer, layers_of
 from secateur.compensation.walk import mend_
+from secateur.counting import count
 from secateur.errors import UnknownNameError
+from secateur.graph import Traced, shape_of
 from secateur.inference import evaluating
 from secateur.plan import Edit, Plan
 from secateur.result import Fold
@@ -19,6 +22,8 @@ from secateur.tracing import sites_for, trace
 How = Literal["none", "mean", "least_squares", "reconstruct"]
 HOWS = ("none", "mean", "least_squares", "reconstruct")
 ROWS = 8192  # enough for layers of a thousand inputs, and a bound on time whatever the data's length
+IMAGES = 1024  # of which many places are looked at
+_MEMORY = 3 * 2**30  # bytes of activations, since all examples go through the network in step
 
 
 @dataclass(frozen=True)
@@ -31,22 +36,23 @@ class Repaired:
 
 
 def compensate(
-    small: nn.Module, model: nn.Module, plan: Plan, task: Task, *, how: How = "reconstruct", rows: int = ROWS
+    small: nn.Module, model: nn.Module, plan: Plan, task: Task, *, how: How = "reconstruct", rows: int | None = None
 ) -> nn.Module:
     """The cut network, its layers mended by calibration data without labels or training; see `repair`."""
     return repair(small, model, plan, task, how=how, rows=rows).model
 
 
 def repair(
-    small: nn.Module, model: nn.Module, plan: Plan, task: Task, *, how: How = "reconstruct", rows: int = ROWS
+    small: nn.Module, model: nn.Module, plan: Plan, task: Task, *, how: How = "reconstruct", rows: int | None = None
 ) -> Repaired:
     """A copy of the cut network whose layers make up for the removed units, with a record of every layer.
 
     `mean` folds the removed units' mean output into the next bias (ODF2NNA), `least_squares` their regression on the
     kept ones into the next weights, `reconstruct` solves each layer anew so that it puts out what the original's did.
     Each fold is kept only where it lowers the error of what is read, on calibration rows not used to fit it; all of
-    them only where together they bring the network's output nearer to the original's. At most `rows` rows of the
-    calibration data are used.
+    them only where together they bring the network's output nearer to the original's. `rows` examples of the
+    calibration data are used at most: by default 8,192, or 1,024 where an example has many places (pixels, tokens),
+    fewer where activations would take over 3 GB.
     """
     if how not in HOWS:
         raise UnknownNameError("compensation", how, HOWS)
@@ -55,6 +61,7 @@ def repair(
         return Repaired(mended, plan, ())
     traced = trace(model, task)
     layers = layers_of(traced, plan)
+    rows = rows or _enough(traced)
     folds = mend_(mended, traced, layers, task, how, rows)
     before, after = (_departure(net, model, task, rows) for net in (small, mended))
     if any(late > early for early, late in zip(before, after, strict=True)):
@@ -63,6 +70,13 @@ def repair(
         folds = [replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds]
         mended = width.copied(small)
     return Repaired(mended, _credited(plan, sites_for(traced, plan), layers, folds, mended, small), tuple(folds))
+
+
+def _enough(traced: Traced) -> int:
+    """How many calibration examples are enough, and fit into memory."""
+    shapes = [shape_of(node) or () for node in traced.nodes if node.op == "call_function"]
+    most = IMAGES if any(len(shape) > 2 for shape in shapes) else ROWS
+    return max(min(most, _MEMORY // max(2 * count(traced).peak_activation_bytes, 1)), 32)
 
 
 def _departure(net: nn.Module, model: nn.Module, task: Task, rows: int) -> tuple[float, float]:

@@ -3,7 +3,8 @@
 At every such layer a new weight is proposed (by `mean`, `least_squares` or `reconstruct`) and judged, on rows not used
 to propose it, by how near the cut network's output there comes to the original's: inputs come from the network as cut
 and mended so far, so errors made earlier count. Where the layer ends a residual branch, branch plus skip is what must
-meet the original's. A proposal that is no better than the weight as it stands is refused.
+meet the original's; where a batch-norm follows, what it puts out. A proposal that is no better than the weight as it
+stands is refused.
 """
 
 from collections.abc import Iterator
@@ -11,13 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur import width
-from secateur.compensation.layers import UNSEEN, Layer, argument_batches, split_rows, weight_of, write_
-from secateur.compensation.proposals import Proposal, Seen, proposals
+from secateur.compensation.batches import UNSEEN, argument_batches, unseen_among
+from secateur.compensation.layers import Layer, weight_of, write_
+from secateur.compensation.norms import steerable
+from secateur.compensation.proposals import Proposal, Seen, candidates, chosen
+from secateur.compensation.rows import alone, at, read_at, seen_in
+from secateur.compensation.windows import places_for
 from secateur.graph import Traced, Walk, operator_of
 from secateur.inference import evaluating
 from secateur.result import Fold
@@ -30,12 +34,15 @@ _PASSING = {"dropout", "alias", "contiguous", "clone", "detach", "to"}
 
 @dataclass(frozen=True)
 class _Stop:
-    """A linear operator about to run on all batches: its node and weight, and every batch's walk and arguments."""
+    """A layer that runs on all batches: its node and weight, and every batch's walk, arguments and, of the original,
+    output. The cut network stops before a layer runs, the original after.
+    """
 
     node: Node
     weight: str
     walks: tuple[Walk, ...]
     arguments: tuple[tuple[Any, ...], ...]
+    outputs: tuple[Tensor, ...] = ()
 
 
 def mend_(small: nn.Module, traced: Traced, layers: tuple[Layer, ...], task: Task, how: str, rows: int) -> list[Fold]:
@@ -47,72 +54,109 @@ def mend_(small: nn.Module, traced: Traced, layers: tuple[Layer, ...], task: Tas
     for layer in gaining:
         width.add_bias_(small, layer.name)  # before the trace, so that what later layers read has it
     with evaluating(traced.model), evaluating(small):
-        pairs = zip(_stops(traced, batches), _stops(trace(small, task), batches), strict=True)
+        pairs = zip(_stops(traced, batches, run_first=True), _stops(trace(small, task), batches), strict=True)
         for original, cut in pairs:
             if cut.weight in wanted and cut.weight not in folds:
                 layer = wanted[cut.weight]
-                folds[cut.weight] = _mend_one_(small, traced, layer, _seen(layer, original, cut), how)
+                folds[cut.weight] = _mend_one_(small, traced, layer, (original, cut), how)
+        means = {layer.norm.mean: width.tensors_of(small)[layer.norm.mean].clone() for layer in layers if layer.norm}
+    for name, mean in means.items():  # buffers are as they were again
+        width.tensors_of(small)[name].copy_(mean)
     for layer in gaining:
         if folds[layer.weight].used == "none":
             width.drop_bias_(small, layer.name)
     return [folds[layer.weight] for layer in layers]
 
 
-def _stops(traced: Traced, batches: list[Arguments]) -> Iterator[_Stop]:
-    """Run all batches in step, stopping before each linear operator; a weight changed there takes effect at once."""
+def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False) -> Iterator[_Stop]:
+    """Run all batches in step, stopping at each layer: before it runs, so that a weight changed there takes effect at
+    once, or after.
+    """
     walks = tuple(Walk(traced, batch) for batch in batches)
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
         arguments = tuple(walk.arguments(node) for walk in walks)
         weight = weight_of(traced, node)
+        outputs: tuple[Any, ...] = ()
+        if run_first or weight is None:
+            outputs = tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
         if weight is not None:
-            yield _Stop(node, weight, walks, arguments)
-        for walk, args in zip(walks, arguments, strict=True):
-            walk.set(node, walk.operator(node)(*args))
+            yield _Stop(node, weight, walks, arguments, outputs)
+        outputs = outputs or tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
+        for walk, output in zip(walks, outputs, strict=True):
+            walk.set(node, output)
 
 
-def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, seen: Seen, how: str) -> Fold:
+def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Stop, _Stop], how: str) -> Fold:
+    scale, steered = _scale(small, layer)
     original = width.tensors_of(traced.model)[layer.weight].detach().double()[layer.kept_out]
-    before, best = proposals(layer, seen, original, _as_it_stands(small, layer), how)
-    spread = _spread(seen.unseen)
+    original = original * scale.reshape(-1, *[1] * (original.dim() - 1))
+    old = _as_it_stands(small, layer, scale)
+    seen = _seen(layer, stops, scale, steered, how)
+    parts = zip(seen, original.chunk(layer.groups), old.solution.chunk(layer.groups, 1), strict=True)
+    made = [candidates(layer, part, whole, Proposal("none", stands), how) for part, whole, stands in parts]
+    before, best = chosen(made)
+    spread = sum(_spread(part.unseen) for part in seen) / len(seen)
     if best.name == "none":
         reason = f"no {how} fold lowered the error on unseen rows"
-        if seen.unseen.count == 0:
-            reason = f"{seen.fitted.count} rows are too few to judge a fold; {UNSEEN} are needed"
+        if seen[0].unseen.count == 0:
+            reason = f"{seen[0].fitted.count} rows are too few to judge a fold; {UNSEEN} are needed"
         return Fold(layer.name, how, "none", before.error / spread, before.error / spread, reason)
-    write_(small, layer, best.solution[:-1].T, best.solution[-1])
+    solution = best.solution / scale
+    write_(small, layer, solution[:-1].T, solution[-1])
     reason = "" if best.name == how else f"{how} was no better on unseen rows"
     return Fold(layer.name, how, best.name, before.error / spread, best.error / spread, reason)
 
 
-def _as_it_stands(small: nn.Module, layer: Layer) -> Proposal:
-    """The cut layer's own weight and bias as [in + 1, out]."""
+def _scale(small: nn.Module, layer: Layer) -> tuple[Tensor, Tensor]:
+    """What a batch-norm after the layer multiplies its outputs by, and which of them can be steered through it."""
+    weight = width.tensors_of(small)[layer.weight]
+    ones = torch.ones(len(weight), dtype=torch.float64, device=weight.device)
+    return steerable(layer.norm.scale(small) if layer.norm else ones)
+
+
+def _as_it_stands(small: nn.Module, layer: Layer, scale: Tensor) -> Proposal:
+    """The cut layer's own weight and bias as [columns + 1, out], scaled."""
     tensors = width.tensors_of(small)
-    weight = tensors[layer.weight].detach().double()
+    weight = tensors[layer.weight].detach().double().flatten(1)
     has_bias = layer.bias is not None and layer.bias in tensors
     bias = tensors[str(layer.bias)].detach().double() if has_bias else torch.zeros_like(weight[:, 0:1].sum(1))
-    return Proposal("none", torch.cat([weight, bias[:, None]], 1).T)
+    return Proposal("none", torch.cat([weight, bias[:, None]], 1).T * scale)
 
 
-def _seen(layer: Layer, original: _Stop, cut: _Stop) -> Seen:
-    """Inputs of the cut layer against what the original put out there, and the original's inputs among themselves."""
-    seen: Seen | None = None
+def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tensor, how: str) -> list[Seen]:
+    """What was seen at every group of the layer, over all batches."""
+    original, cut = stops
     skips = _skip(original), _skip(cut)
-    before = 0
+    total = sum(len(args[0]) for args in cut.arguments)
+    columns = cut.arguments[0][1][0].numel()
+    stays = layer.kept_out.to(scale.device)
+    # a layer of many columns is a large problem: float64 where it is cheap or asked for by the model
+    dtype = torch.float64 if layer.window is None else torch.promote_types(cut.arguments[0][0].dtype, torch.float32)
+    seen: list[Seen] = []
+    before = rows_before = 0
     for number, (whole, part) in enumerate(zip(original.arguments, cut.arguments, strict=True)):
-        terms = whole[:3] if layer.bias is not None else whole[:2]
-        targets = F.linear(*terms)[..., layer.kept_out.to(whole[0].device)]
+        output = original.outputs[number]
+        axes = [size for axis, size in enumerate(output.shape) if axis != layer.axis % output.dim()]
+        where = places_for(axes, total, columns, seed=before)
+        wanted = (at(layer, output, where)[:, stays] - _own_constant(layer, whole, stays)) * scale
         if skips[0] is not None and skips[1] is not None:
-            skip = original.walks[number].value(skips[0])
-            targets = targets + skip[..., layer.kept_out.to(skip.device)] - cut.walks[number].value(skips[1])
-        rows = zip(split_rows(part[0], before), split_rows(targets, before), strict=True)
-        fitted, unseen = (Gram.of(x, y) for x, y in rows)
-        inputs = split_rows(whole[0], before)[0]
-        before += fitted.count + unseen.count
-        found = Seen(fitted, unseen, Gram.of(inputs, inputs[:, :0]))
-        seen = found if seen is None else seen.merge(found)
-    assert seen is not None  # the task's batches are never empty
+            skip = at(layer, original.walks[number].value(skips[0]), where)[:, stays]
+            missed = skip - at(layer, cut.walks[number].value(skips[1]), where)
+            wanted = wanted + torch.where(steered, missed, torch.zeros_like(missed))
+        judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total).to(scale.device)
+        inputs, others = read_at(layer, part[0], where), alone(layer, whole[0], where, seed=before)
+        groups = zip(inputs, wanted.chunk(layer.groups, 1), others, strict=True)
+        found = [seen_in(group, judging, how=how, dtype=dtype) for group in groups]
+        seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found
+        before, rows_before = before + len(part[0]), rows_before + len(where[0])
     return seen
+
+
+def _own_constant(layer: Layer, arguments: tuple[Any, ...], stays: Tensor) -> Tensor | float:
+    """The constant in the original's output that is no tensor of the model's, so that none can take its place."""
+    bias = arguments[2] if len(arguments) > 2 else None
+    return bias[stays] if isinstance(bias, Tensor) and layer.bias is None else 0.0
 
 
 def _skip(stop: _Stop) -> Node | None:
@@ -120,7 +164,7 @@ def _skip(stop: _Stop) -> Node | None:
     node = stop.node
     while len(node.users) == 1:
         user = next(iter(node.users))
-        if operator_of(user) in _PASSING:
+        if operator_of(user) in _PASSING or (operator_of(user) == "batch_norm" and node is stop.node):
             node = user
             continue
         if operator_of(user) not in ("add", "add_") or user.kwargs or len(user.args) != 2:

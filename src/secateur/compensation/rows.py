@@ -1,0 +1,55 @@
+"""Rows of a least-squares problem at one layer: what it reads and should put out at some places of one batch."""
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from secateur.compensation.layers import Layer
+from secateur.compensation.proposals import Seen
+from secateur.stats import Gram
+
+Rows = Float[Tensor, "rows _"]
+Places = tuple[
+    Int64[Tensor, " rows"], tuple[Int64[Tensor, " rows"], ...]
+]  # of each row: example, place along each axis
+
+
+def at(layer: Layer, value: Tensor, where: Places) -> Rows:
+    """A tensor's channels at some places."""
+    examples, places = where
+    if layer.window:
+        return value[(examples, slice(None), *places)]  # type: ignore[index]
+    return value[examples, *places]
+
+
+def read_at(layer: Layer, x: Tensor, where: Places) -> Float[Tensor, "groups rows columns"]:
+    """What a layer reads of its input to put out something at some places."""
+    examples, places = where
+    return layer.window.patches(x, examples, places) if layer.window else at(layer, x, where)[None]
+
+
+def alone(layer: Layer, x: Tensor, where: Places, seed: int) -> Float[Tensor, "groups rows columns"]:
+    """A layer's input channels at single places: of a convolution, one place of the input drawn for each row."""
+    if not layer.window:
+        return at(layer, x, where)[None]
+    examples, _ = where
+    generator = torch.Generator().manual_seed(seed)
+    drawn = tuple(torch.randint(size, (len(examples),), generator=generator) for size in x.shape[2:])
+    rows = at(layer, x, (examples, drawn))
+    return rows.reshape(len(rows), layer.groups, -1).movedim(1, 0)
+
+
+def seen_in(parts: tuple[Rows, Rows, Rows], judging: Bool[Tensor, " rows"], *, how: str, dtype: torch.dtype) -> Seen:
+    """The sums over rows of inputs, wanted outputs and the original's inputs, as far as `how` needs them.
+
+    Products are added up in `dtype` within the batch, in float64 over batches.
+    """
+    inputs, wanted, whole = parts
+    fit, judge = (~judging).nonzero().flatten(), judging.nonzero().flatten()
+    fitted = (inputs, wanted) if how == "reconstruct" else (inputs[:, :0], wanted[:, :0])
+    others = whole[:, :0] if how == "reconstruct" else whole
+    return Seen(
+        fitted=Gram.of(fitted[0][fit], fitted[1][fit], dtype),
+        unseen=Gram.of(inputs[judge], wanted[judge], dtype),
+        original=Gram.of(others[fit], others[fit, :0], dtype),
+    )
