@@ -1,11 +1,14 @@
 """Rows of a least-squares problem at one layer: what it reads and should put out at some places of one batch."""
 
+from math import prod
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from secateur.compensation.layers import Layer
 from secateur.compensation.proposals import Seen
+from secateur.compensation.windows import drawn
 from secateur.stats import Gram
 
 Rows = Float[Tensor, "rows _"]
@@ -28,14 +31,13 @@ def read_at(layer: Layer, x: Tensor, where: Places) -> Float[Tensor, "groups row
     return layer.window.patches(x, examples, places) if layer.window else at(layer, x, where)[None]
 
 
-def alone(layer: Layer, x: Tensor, where: Places, seed: int) -> Float[Tensor, "groups rows columns"]:
+def alone(layer: Layer, x: Tensor, where: Places, *, before: int, total: int) -> Float[Tensor, "groups rows columns"]:
     """A layer's input channels at single places: of a convolution, one place of the input drawn for each row."""
     if not layer.window:
         return at(layer, x, where)[None]
-    examples, _ = where
-    generator = torch.Generator().manual_seed(seed)
-    drawn = tuple(torch.randint(size, (len(examples),), generator=generator) for size in x.shape[2:])
-    rows = at(layer, x, (examples, drawn))
+    each = len(where[0]) // max(len(x), 1)
+    flat = drawn(prod(x.shape[2:]), each, before, len(x), total).flatten()
+    rows = at(layer, x, (where[0], torch.unravel_index(flat, x.shape[2:])))
     return rows.reshape(len(rows), layer.groups, -1).movedim(1, 0)
 
 

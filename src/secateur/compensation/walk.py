@@ -7,6 +7,7 @@ meet the original's; where a batch-norm follows, what it puts out. A proposal th
 stands is refused.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,7 @@ def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tens
     original, cut = stops
     skips = _skip(original), _skip(cut)
     total = sum(len(args[0]) for args in cut.arguments)
-    columns = cut.arguments[0][1][0].numel()
+    columns = math.prod(cut.arguments[0][1].shape[1:])
     stays = layer.kept_out.to(scale.device)
     # a layer of many columns is a large problem: float64 where it is cheap or asked for by the model
     dtype = torch.float64 if layer.window is None else torch.promote_types(cut.arguments[0][0].dtype, torch.float32)
@@ -138,14 +139,14 @@ def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tens
     for number, (whole, part) in enumerate(zip(original.arguments, cut.arguments, strict=True)):
         output = original.outputs[number]
         axes = [size for axis, size in enumerate(output.shape) if axis != layer.axis % output.dim()]
-        where = places_for(axes, total, columns, seed=before)
+        where = places_for(axes, before=before, total=total, columns=columns)
         wanted = (at(layer, output, where)[:, stays] - _own_constant(layer, whole, stays)) * scale
         if skips[0] is not None and skips[1] is not None:
             skip = at(layer, original.walks[number].value(skips[0]), where)[:, stays]
             missed = skip - at(layer, cut.walks[number].value(skips[1]), where)
             wanted = wanted + torch.where(steered, missed, torch.zeros_like(missed))
         judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total).to(scale.device)
-        inputs, others = read_at(layer, part[0], where), alone(layer, whole[0], where, seed=before)
+        inputs, others = read_at(layer, part[0], where), alone(layer, whole[0], where, before=before, total=total)
         groups = zip(inputs, wanted.chunk(layer.groups, 1), others, strict=True)
         found = [seen_in(group, judging, how=how, dtype=dtype) for group in groups]
         seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found

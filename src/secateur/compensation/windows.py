@@ -80,23 +80,25 @@ def window_of(node: Node) -> Window | None:
     return Window(kernel, given(3, 1), tuple(sides), dilation, _each(node.args[6] if len(node.args) > 6 else 1, 1)[0])
 
 
-def places_for(shape: Sequence[int], examples: int, columns: int, seed: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+def places_for(shape: Sequence[int], *, before: int, total: int, columns: int) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Rows to look at in an output of a shape [batch, …]: for each, its example and its place along every axis.
 
-    All places where they are few; otherwise some of every example, drawn by the seed. `examples` are those of all
-    batches together, `columns` the unknowns of the problem.
+    All places where they are few; otherwise some of every example. `before` examples came in earlier batches, of
+    `total` in all: what is drawn does not depend on how the data is batched. `columns` are the unknowns of the problem.
     """
     batch, axes = shape[0], tuple(shape[1:])
     whole = math.prod(axes)
     rows = min(_ROWS, max(_PER_COLUMN * columns, int(_WORK / max(columns, 1) ** 2)))
-    each = max(rows // max(examples, 1), 1)
-    if each >= whole:
-        flat = torch.arange(whole).repeat(batch)
-        each = whole
-    else:
-        flat = torch.randint(whole, (batch * each,), generator=torch.Generator().manual_seed(seed))
-    places = torch.unravel_index(flat, axes) if axes else ()
+    each = min(max(rows // max(total, 1), 1), whole)
+    flat = torch.arange(whole).expand(batch, whole) if each == whole else drawn(whole, each, before, batch, total)
+    places = torch.unravel_index(flat.flatten(), axes) if axes else ()
     return torch.arange(batch).repeat_interleave(each), places
+
+
+def drawn(below: int, each: int, before: int, batch: int, total: int) -> Tensor:
+    """Some random numbers for every example of a batch, [batch, each]: always the same for the same example."""
+    generator = torch.Generator().manual_seed(below)
+    return torch.randint(below, (total, each), generator=generator)[before : before + batch]
 
 
 def _each(value: Any, axes: int) -> tuple[int, ...]:
