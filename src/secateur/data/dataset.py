@@ -33,6 +33,12 @@ class Data:
     target_std: float = 1.0
     image_shape: tuple[int, int, int] | None = None
 
+    @property
+    def shape(self) -> Mapping[str, int | None]:
+        """What a network can be built to: features, outputs, and the pixels along a side of images."""
+        side = None if self.image_shape is None else self.image_shape[1]
+        return {"features": self.features, "outputs": self.outputs, "side": side}
+
     def in_target_units(self, predictions: Tensor) -> Tensor:
         """Predictions of a regression in the units of the file."""
         return predictions * self.target_std + self.target_mean

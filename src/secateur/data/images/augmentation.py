@@ -39,8 +39,8 @@ def moved(
         down, right = (torch.randint(2 * border + 1, (rows,), generator=generator) for border in (top, side))
         pixels = windows[torch.arange(rows), down, right]
     if augmentation.flip:
-        mirrored = torch.randint(2, (rows, 1, 1, 1), generator=generator) == 1
-        pixels = torch.where(mirrored, pixels.flip(2), pixels)
+        mirrored = torch.randint(2, (rows,), generator=generator).nonzero()[:, 0]
+        pixels = pixels.index_copy(0, mirrored, pixels[mirrored].flip(2))
     return pixels
 
 
