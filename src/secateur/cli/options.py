@@ -37,7 +37,7 @@ class Given:
         _given(
             metavar="ADDRESS",
             help="zoo:NAME?option=value, hf:DIR-or-ID, torchvision:NAME, timm:NAME or FILE.py:FUNCTION; what the data "
-            "knows (features, outputs, the size of images) is filled in for zoo:. May be left out where --weights names "
+            "knows (features, outputs, size of images) is filled in for zoo:. May be left out where --weights names "
             "its model.",
         ),
     ] = None

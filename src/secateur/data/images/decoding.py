@@ -30,7 +30,7 @@ _UNREADABLE = (
     struct.error, zlib.error,
 )  # fmt: skip
 
-Pixels = UInt8[ndarray, "height width channels"]
+Pixels = UInt8[ndarray, "_ _ _"]  # height, width, channels
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def _array(path: Path, *, axes: int) -> UInt8[ndarray, "..."]:
     if len(content) - head != wanted:
         found = f"{len(content) - head} bytes of {'x'.join(map(str, shape))} = {wanted}"
         raise DataError(f"{path}: has {found}; the file is cut off or damaged: get it again.")
-    return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape)
+    return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape).copy()  # writable
 
 
 def _content(path: Path) -> bytes:

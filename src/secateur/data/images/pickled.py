@@ -107,7 +107,11 @@ def _reduce(machine: Machine) -> None:
     name, arguments = machine.taken(2)
     if not isinstance(name, Name):
         raise _ForbiddenError(f"a call of {type(name).__name__}")
-    machine.stack.append(Call(name, tuple(arguments)))
+    match name.text, arguments:
+        case "_codecs encode", (str(text), "latin1"):  # how Python 3 writes bytes for Python 2
+            machine.stack.append(text.encode("latin-1"))
+        case _:
+            machine.stack.append(Call(name, tuple(arguments)))
 
 
 def _build(machine: Machine) -> None:
@@ -177,15 +181,10 @@ def _array(call: Call) -> UInt8[ndarray, "..."]:
 
 
 def _bytes(value: Any) -> bytes:
-    """Bytes as they are written: as such, as text of as many letters (Python 2), or as an encoding of it."""
-    match value:
-        case bytes():
-            return value
-        case str():
-            return value.encode("latin-1")
-        case Call(Name("_codecs encode"), (str(text), "latin1")):
-            return text.encode("latin-1")
-    raise ValueError(f"a {type(value).__name__} instead of bytes")
+    """Bytes as they are written: as such, or by Python 2 as text of as many letters."""
+    if not isinstance(value, (bytes, str)):
+        raise TypeError(f"a {type(value).__name__} instead of bytes")
+    return value if isinstance(value, bytes) else value.encode("latin-1")
 
 
 def _text(value: Any) -> str:

@@ -39,8 +39,8 @@ def read(folder: Path, classes: int) -> Found:
 
 def _labels(path: Path) -> Mapping[str, Integer[ndarray, " rows"]]:
     try:
-        with reading(path), np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
     except FileError as error:
         raise DataError(str(error)) from error
     except _UNREADABLE as error:
