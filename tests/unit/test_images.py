@@ -92,8 +92,8 @@ def test_tables_of_hugging_face_give_the_images_that_were_written(tmp_path: Path
         cells = [{"bytes": image_files.as_png(image), "path": None} for image in pixels]
         table = pyarrow.table({"img": cells, "label": labels.tolist()})
         if form == "parquet":
-            (tmp_path / "plain_text").mkdir(exist_ok=True)
-            parquet.write_table(table, tmp_path / "plain_text" / f"{part}-00000-of-00001.parquet")
+            (tmp_path / "train_and_test").mkdir(exist_ok=True)
+            parquet.write_table(table, tmp_path / "train_and_test" / f"{part}-00000-of-00001.parquet")
         else:
             (tmp_path / part).mkdir()
             with pyarrow.ipc.new_stream(tmp_path / part / "data-00000-of-00001.arrow", table.schema) as file:
