@@ -16,7 +16,7 @@ from secateur import tensorfile
 from secateur.errors import FileError
 from secateur.files import reading
 
-PICKLED = (".pt", ".pth", ".th", ".ckpt")
+PICKLED = (".pt", ".pth", ".th", ".ckpt", ".tar")
 _NESTED = ("state_dict", "model")
 _DEEPEST = 3  # a damaged or hostile file may hold a dict that holds itself
 # what torch.load has been seen to raise on damaged files, zip and legacy format alike
@@ -27,7 +27,10 @@ _UNREADABLE = (
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors`, `.pt`, `.pth`, `.th` or `.ckpt` file by name, on the CPU; nothing in it is run.
+    """The tensors of a file by name, on the CPU; nothing in it is run.
+
+    It ends in `.safetensors`, or in `.pt`, `.pth`, `.th`, `.ckpt` or `.tar` as `torch.save` writes it; the last is a
+    habit of training scripts, and no archive.
 
     Raises:
         FileError: the file is damaged, holds code, or holds something other than weights.

@@ -67,8 +67,8 @@ def load(path: str | Path, *, build: Callable[[], nn.Module]) -> nn.Module:
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """A copy of a model with the weights of a file: safetensors, or a PyTorch pickle in which nothing is run.
 
-    Pickles end in `.pt`, `.pth`, `.th` or `.ckpt`. Weights may be nested under `state_dict` or `model`, with names that
-    start in `module.`; they take the model's dtypes.
+    Pickles end in `.pt`, `.pth`, `.th`, `.ckpt` or `.tar`. Weights may be nested under `state_dict` or `model`, beside
+    other things that a training leaves, with names that start in `module.`; they take the model's dtypes.
 
     Raises:
         FileError: the file is damaged, holds code, or does not fit the model.

@@ -52,7 +52,7 @@ class Task:
         splits: dict[str, Any] = {"train": train, "calibration": calibration, "validation": validation, "test": test}
         return Task.of(
             metric="accuracy",
-            loss=lambda output, batch: F.cross_entropy(scores_of(output), target_of(batch)),
+            loss=_cross_entropy,
             sums=_hits,
             quality=lambda sums: {"accuracy": 100.0 * float(sums[0] / sums[1])},
             distance=_divergence,
@@ -181,6 +181,15 @@ def not_finite(tensor: Tensor) -> int:
     return int((~torch.isfinite(tensor)).sum())
 
 
+def _cross_entropy(output: Any, batch: Batch) -> Tensor:
+    """The cross-entropy with labels, or with shares of classes where images were mixed."""
+    scores, target = scores_of(output), target_of(batch)
+    try:
+        return F.cross_entropy(scores, target)
+    except IndexError as error:
+        raise _no_class(scores, target) from error
+
+
 def _hits(output: Any, batch: Batch) -> Tensor:
     scores = scores_of(output)
     target = target_of(batch).to(scores.device)
@@ -188,10 +197,14 @@ def _hits(output: Any, batch: Batch) -> Tensor:
         found = f"labels of shape {list(target.shape)} beside class scores of shape {list(scores.shape)}"
         raise DataError(f"{found}; give a label for each row, {list(scores.shape[:-1])}.")
     if len(target) and not 0 <= int(target.min()) <= int(target.max()) < scores.shape[-1]:
-        found = f"labels from {int(target.min())} to {int(target.max())}"
-        raise DataError(f"{found}, but the model knows {scores.shape[-1]} classes (0 to {scores.shape[-1] - 1}).")
+        raise _no_class(scores, target)
     hits = (scores.argmax(-1) == target).sum()
     return torch.tensor([float(hits), float(target.numel())], dtype=torch.float64)
+
+
+def _no_class(scores: Tensor, target: Tensor) -> DataError:
+    found = f"labels from {int(target.min())} to {int(target.max())}"
+    return DataError(f"{found}, but the model knows {scores.shape[-1]} classes (0 to {scores.shape[-1] - 1}).")
 
 
 def _paired(output: Any, batch: Batch) -> tuple[Tensor, Tensor]:

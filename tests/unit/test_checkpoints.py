@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s, "args": None}])
 @pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".th", ".ckpt", ".PTH"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".th", ".ckpt", ".tar", ".PTH"])
 def test_weights_of_others_are_read_into_a_new_model(
     tmp_path: Path, wrap: Callable[[Any], Any], prefix: str, suffix: str
 ) -> None:
@@ -39,6 +40,22 @@ def test_weights_of_others_are_read_into_a_new_model(
     same_bits(loaded, wanted)
     assert loaded is not given
     assert all(torch.equal(before[name], tensor) for name, tensor in given.state_dict().items())
+
+
+def test_what_a_training_left_beside_the_weights_is_passed_over(tmp_path: Path) -> None:
+    wanted = trained(Net())
+    optimizer = torch.optim.SGD(wanted.parameters(), lr=0.1, momentum=0.9)
+    content = {"state_dict": wanted.state_dict(), "optimizer": optimizer.state_dict(), "best_acc1": torch.tensor(93.1)}
+    torch.save({"epoch": 3, "arch": "net", **content}, tmp_path / "model_best.pth.tar")
+    same_bits(storage.load_weights(Net(), tmp_path / "model_best.pth.tar"), wanted)
+
+
+def test_an_archive_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "inside").write_bytes(b"x")
+    with tarfile.open(tmp_path / "weights.tar", "w") as archive:
+        archive.add(tmp_path / "inside", "inside")
+    with pytest.raises(FileError, match=r"weights.tar: damaged, or not what torch.save writes"):
+        storage.load_weights(Net(), tmp_path / "weights.tar")
 
 
 def test_weights_in_the_old_pickle_format_and_in_safetensors_are_read(tmp_path: Path) -> None:

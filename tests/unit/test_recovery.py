@@ -5,7 +5,7 @@ import math
 import pickle
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -179,6 +179,49 @@ def test_calls_with_different_settings_follow_each_other_in_one_process() -> Non
     assert_same(recover(net(), task, Recovery()), first)
     assert_differ(half, first)
     assert (AcceleratorState._shared_state, PartialState._shared_state, GradientState._shared_state) == ({}, {}, {})
+
+
+class Watching(nn.Module):
+    """Keeps what it is given, and whether its images lie with their channels last; a linear layer on their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(3, 2, 1)
+        self.seen: list[tuple[torch.dtype, bool]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.last(x)
+        self.seen.append((scores.dtype, x.is_contiguous(memory_format=torch.channels_last)))
+        return scores.mean((2, 3))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Watching":
+        copied = Watching()
+        copied.load_state_dict(self.state_dict())
+        copied.seen = self.seen
+        return copied
+
+
+def pictures() -> Pairs:
+    inputs = torch.randn(32, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    return list(zip(inputs.split(16), (inputs.mean((1, 2, 3)) > 0).long().split(16), strict=True))
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_the_teacher_computes_in_the_precision_of_the_student(precision: Literal["no", "bf16"]) -> None:
+    student, teacher = Watching(), Watching()
+    settings = Recovery(epochs=1, teacher=teacher, mixed_precision=precision)
+    recover(student, Task.classification(train=pictures()), settings)
+    wanted = torch.bfloat16 if precision == "bf16" else torch.float32
+    assert [dtype for dtype, _ in teacher.seen] == [dtype for dtype, _ in student.seen] == [wanted, wanted]
+
+
+def test_images_lie_with_their_channels_last_where_that_is_wanted_and_mean_the_same() -> None:
+    student = Watching()
+    task = Task.classification(train=pictures())
+    first = recover(student, task, Recovery(epochs=1))
+    second = recover(student, task, Recovery(epochs=1, channels_last=True))
+    assert [last for _, last in student.seen] == [False, False, True, True]
+    torch.testing.assert_close(second.last.weight, first.last.weight)  # type: ignore[union-attr]
 
 
 def test_an_accelerator_of_the_user_survives() -> None:

@@ -37,6 +37,23 @@ def test_an_address_names_a_source_and_its_options(address: str, wanted: Address
 
 
 @pytest.mark.parametrize(
+    ("address", "side", "wanted"),
+    [
+        ("zoo:resnet20", 32, "zoo:resnet20?data=cifar&outputs=7"),
+        ("zoo:vgg16_bn?data=imagenet", 32, "zoo:vgg16_bn?data=imagenet&outputs=7"),
+        ("zoo:vgg16_bn", 224, "zoo:vgg16_bn?outputs=7"),
+        ("zoo:resnet18?outputs=3", 28, "zoo:resnet18?outputs=3&data=cifar"),
+        ("zoo:lenet", 28, "zoo:lenet?data=mnist&outputs=7"),
+        ("zoo:lenet", 32, "zoo:lenet?data=cifar&outputs=7"),
+        ("zoo:mlp?features=4", 32, "zoo:mlp?features=4&outputs=7"),
+        ("timm:resnet18", 32, "timm:resnet18"),
+    ],
+)
+def test_what_the_images_show_is_filled_in_where_the_address_is_silent(address: str, side: int, wanted: str) -> None:
+    assert sources.filled_in(address, {"features": None, "outputs": 7, "side": side}) == wanted
+
+
+@pytest.mark.parametrize(
     ("address", "error", "complaint"),
     [
         ("hf:", SettingsError, "'hf:' is incomplete; write zoo:NAME"),

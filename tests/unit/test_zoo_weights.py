@@ -1,9 +1,10 @@
 """Published weights fit the networks of the zoo, by name and by what they compute.
 
-Tests with trained weights need the folder of data that the environment variable SECATEUR_DATA names, and Pillow.
+Tests with trained weights need the folder of data that the environment variable SECATEUR_DATA names.
 """
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from secateur import storage, zoo
+from secateur import data, storage, zoo
+from secateur.inference import evaluating
 
 DATA = Path(os.environ.get("SECATEUR_DATA", "."))
 MEAN, DEVIATION = ((torch.tensor(v).view(3, 1, 1)) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
@@ -102,21 +104,31 @@ def test_a_network_computes_what_that_of_torchvision_does(name: str) -> None:
 
 
 @with_data
-@pytest.mark.parametrize(("name", "published"), [("resnet20", 91.73)])
+@pytest.mark.parametrize(
+    ("name", "published"), [("resnet20", 91.73), ("resnet32", 92.63), ("resnet44", 93.11), ("resnet56", 93.39)]
+)
 def test_published_weights_reach_the_published_accuracy_on_cifar(name: str, published: float) -> None:
     (path,) = (DATA / "weights/akamaster_pytorch_resnet_cifar10").glob(f"{name}-*.th")
-    labels = torch.from_numpy(np.load(DATA / "cifar10/labels.npz")["test"]).long()
-    images = torch.cat([cifar_images(DATA / f"cifar10/test_{part:02}.webp") for part in range(10)])
-    model = storage.load_weights(zoo.build(name), path)
-    assert 100 * correct(model, images, labels) / len(labels) == pytest.approx(published, abs=0.005)
+    task = data.load(f"cifar10:{DATA / 'cifar10'}").task
+    with evaluating(storage.load_weights(zoo.build(name), path)) as predict:
+        assert task.evaluate("test", predict)["accuracy"] == pytest.approx(published, abs=0.005)
+
+
+@with_data
+def test_the_sheets_hold_the_bytes_of_cifar() -> None:
+    loaded = data.load(f"cifar10:{DATA / 'cifar10'}")
+    sums = {
+        split: hashlib.sha256(getattr(loaded.task, split).pixels.numpy().tobytes()).hexdigest()[:16]
+        for split in ("train", "test")
+    }
+    assert sums == {"train": "c7c6557433f8d7c5", "test": "25a508aee148b4cc"}
+    assert dict(loaded.rows) == {"train": 45_000, "calibration": 5_000, "validation": 5_000, "test": 10_000}
 
 
 @with_data
 def test_published_weights_tell_images_of_imagenet_apart() -> None:
     (path,) = (DATA / "weights/biubug6_retinaface_mobilenetv1x0.25_imagenet").glob("*.tar")
-    weights = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
-    model = zoo.build("mobilenet_v1", data="imagenet", width=0.25, activation="leaky_relu")
-    model.load_state_dict({name.removeprefix("module."): tensor for name, tensor in weights.items()})
+    model = storage.load_weights(zoo.build("mobilenet_v1", data="imagenet", width=0.25, activation="leaky_relu"), path)
     images, labels = imagenet_images(DATA / "imagenet_sample")
     assert correct(model, images, labels) == 510
 
@@ -127,13 +139,6 @@ def correct(model: nn.Module, images: Float[Tensor, "rows 3 size size"], labels:
     with torch.no_grad():
         rows = zip(images.split(500), labels.split(500), strict=True)
         return sum(int((model((x - MEAN) / DEVIATION).argmax(1) == y).sum()) for x, y in rows)
-
-
-def cifar_images(path: Path) -> Float[Tensor, "1000 3 32 32"]:
-    """A file of 25 rows of 40 images, each between 0 and 1."""
-    sheet = torch.tensor(np.asarray(pytest.importorskip("PIL.Image").open(path).convert("RGB")))
-    tiles = sheet.view(25, 32, 40, 32, 3).permute(0, 2, 4, 1, 3)
-    return tiles.reshape(1000, 3, 32, 32) / 255
 
 
 def imagenet_images(folder: Path) -> tuple[Float[Tensor, "rows 3 224 224"], Int[Tensor, " rows"]]:

@@ -45,7 +45,7 @@ def checked(cut: str, original: Network, given: Given, data: Data) -> Checked:
     path = _weights_at(cut)
     if path is not None:
         return _by_its_plan(path, original, given, data)
-    model = sources.build(cut, given.seed, {"features": data.features, "outputs": data.outputs})
+    model = sources.build(cut, given.seed, data.shape)
     return _judged(judge(original.model, model, data.task), model)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from secateur import data, sources, storage, tensorfile
+from secateur.cli.images import check_images_fit
 from secateur.cli.options import Given
 from secateur.cli.screen import Bars
 from secateur.data import Data
@@ -78,14 +79,20 @@ def network(given: Given, table: Data, weights: Path | None) -> Network:
     Raises:
         CompressionError: it cannot be built, or the weights do not fit it.
     """
-    shape = {"features": table.features, "outputs": table.outputs}
-    address = _address(given.model, weights, shape)
+    address = _address(given.model, weights, table.shape)
+    found = _read(address, given.seed, table.shape, weights)
+    if table.image_shape is not None:
+        check_images_fit(found.model, address, table)
+    return found
+
+
+def _read(address: str, seed: int, shape: Mapping[str, int | None], weights: Path | None) -> Network:
     if weights is None:
-        model = sources.build(address, given.seed, shape)
+        model = sources.build(address, seed, shape)
         return Network(model, address, sources.cut_already(address), has_weights=sources.comes_trained(address))
 
     def build() -> nn.Module:
-        return sources.original(address, given.seed, shape)
+        return sources.original(address, seed, shape)
 
     if _is_ours(weights):
         return Network(storage.load(weights, build=build), address, storage.read_plan(weights), has_weights=True)

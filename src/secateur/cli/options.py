@@ -27,8 +27,9 @@ class Given:
         str | None,
         _given(
             metavar="ADDRESS",
-            help="sklearn:NAME, csv:FILE?target=COLUMN, or FILE.py:FUNCTION that returns a Task. sites, measure, "
-            "verify and export do without: all models but your own FUNCTION know an example input.",
+            help="sklearn:NAME, csv:FILE?target=COLUMN, cifar10:DIR, cifar100:DIR, fashion_mnist:DIR, images:DIR (a "
+            "folder for each class), or FILE.py:FUNCTION that returns a Task. sites, measure, verify and export do "
+            "without: all models but your own FUNCTION know an example input.",
         ),
     ] = None
     model: Annotated[
@@ -36,14 +37,15 @@ class Given:
         _given(
             metavar="ADDRESS",
             help="zoo:NAME?option=value, hf:DIR-or-ID, torchvision:NAME, timm:NAME or FILE.py:FUNCTION; what the data "
-            "knows (features, outputs) is filled in for zoo:. May be left out where --weights names its model.",
+            "knows (features, outputs, size of images) is filled in for zoo:. May be left out where --weights names "
+            "its model.",
         ),
     ] = None
     weights: Annotated[
         Path | None,
         _given(
             metavar="FILE",
-            help="A file that secateur wrote, .safetensors, or .pt/.pth/.th (no code in it is run). "
+            help="A file that secateur wrote, .safetensors, or .pt/.pth/.th/.ckpt/.tar (no code is run). "
             "Without: random weights, or those that come with hf: or FUNCTION.",
         ),
     ] = None
@@ -108,6 +110,9 @@ class Loop:
         int | None,
         _loop(metavar="EPOCHS", help="Training after each round, the original as teacher.", show_default="3"),
     ] = None
+    bf16: Annotated[
+        bool, _loop("--bf16", help="Train in bfloat16: quicker on GPUs and CPUs that have it (AMX), slower on others.")
+    ] = False
     recipe: Annotated[
         Path | None, _loop(metavar="FILE.toml", help="Stages, methods and budgets from a file instead.")
     ] = None

@@ -153,7 +153,7 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         method=method_of(choice),
         rounds=1 if loop.rounds is None else loop.rounds,
         compensate=loop.compensate or "reconstruct",  # type: ignore[arg-type]
-        recovery=Recovery(epochs=epochs, seed=given.seed),
+        recovery=Recovery(epochs=epochs, seed=given.seed, mixed_precision="bf16" if loop.bf16 else "no"),
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,
         multiple_of=1 if loop.multiple_of is None else loop.multiple_of,

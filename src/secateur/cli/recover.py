@@ -31,6 +31,10 @@ class Training:
     teacher: Annotated[
         Path | None, _option(metavar="FILE", help="The original's weights: half the loss is then the distance to it.")
     ] = None
+    bf16: Annotated[
+        bool,
+        _option("--bf16", help="Train in bfloat16: quicker on GPUs and CPUs that have it (AMX), slower on others."),
+    ] = False
     temperature: Annotated[float, _option(help="Softens the teacher's class scores.")] = 2.0
     teacher_weight: Annotated[float, _option(help="The teacher's share of the loss; with 1 no labels are used.")] = 0.5
 
@@ -52,7 +56,8 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     from secateur.measurement import size_bytes
     from secateur.recovery import Recovery, train
 
-    settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher")}
+    settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher", "bf16")}
+    settings |= {"mixed_precision": "bf16" if training.bf16 else "no"}
     recovery = Recovery(**settings, seed=given.seed)
     check_writable(training.out)
     with screen.progress("reading") as bars:

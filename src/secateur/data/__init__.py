@@ -1,4 +1,4 @@
-"""Tables and your own data as tasks: `load` takes an address such as `csv:adult.csv?target=income`."""
+"""Tables, images and your own data as tasks: `load` takes an address such as `csv:adult.csv?target=income`."""
 
 from secateur.data.batches import TensorBatches
 from secateur.data.dataset import Data

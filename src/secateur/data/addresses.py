@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
+from secateur.data import images, query
 from secateur.data.dataset import Kind
+from secateur.data.images import ImageSet
 from secateur.errors import SettingsError, UnknownNameError
 
-FORMS = {
+FORMS: Mapping[str, str] = {
     "sklearn": "sklearn:NAME",
     "csv": "csv:FILE?target=COLUMN",
     "FILE.py": "FILE.py:FUNCTION",
+    **images.FORMS,
 }
 OPTIONS = ("target", "header", "missing", "test", "task", "sep", "stream")
 SEPARATORS = {"tab": "\t", "space": r"\s+"}
@@ -47,15 +49,20 @@ class Function:
     name: str
 
 
-Address = Bundled | Table | Function
+Address = Bundled | Table | Function | ImageSet
 
 
 def parse(address: str) -> Address:
-    """What an address names: `sklearn:NAME`, `csv:FILE?target=COLUMN&option=value`, or `FILE.py:FUNCTION`.
+    """What an address names: data of scikit-learn, a table, images, or a function; `FORMS` has how each is written.
 
     Options of `csv:` are target (a name, or a number from 0, or from -1 backwards), header (0 or 1; 0 where the target
     is a number), missing (texts that mean missing, with commas between), test (a file), task, sep (a character, tab or
     space) and stream (0 or 1). Special characters may be written as in a web address, such as %26 for &.
+
+    Options of images are validation and test (numbers of images, or shares below 1), scoring (images to calibrate on),
+    limit (images of each part), seed, batch_size, normalise (imagenet, cifar, cifar100, fashion, none, or MEAN,STD),
+    augment (crop and flip with a comma, or none), mixup and cutmix (α, 0 for none), channels (1 or 3) and channels_last
+    (0 or 1); of `images:` also size (pixels along a side) and skip (0 or 1, leaves out what cannot be read).
 
     Raises:
         UnknownNameError: there is no such kind of data, or no such option.
@@ -63,6 +70,9 @@ def parse(address: str) -> Address:
     """
     scheme, colon, rest = address.partition(":")
     path, _, function = address.rpartition(":")
+    match scheme:
+        case "cifar10" | "cifar100" | "fashion_mnist" | "images" if rest:
+            return images.parse(scheme, rest)
     if scheme == "sklearn" and rest:
         return Bundled(rest)
     if scheme == "csv" and rest:
@@ -75,42 +85,24 @@ def parse(address: str) -> Address:
 
 
 def _table(rest: str) -> Table:
-    file, _, query = rest.partition("?")
-    options = _options(query)
+    file, _, text = rest.partition("?")
+    options = query.options("csv", text, OPTIONS)
     target = options.get("target")
     if not target:
         raise SettingsError(f"csv:{file}: the target column is not given; write csv:{file}?target=COLUMN.")
     if not file:
-        raise SettingsError(f"csv:?{query}: the file is not given; write {FORMS['csv']}.")
+        raise SettingsError(f"csv:?{text}: the file is not given; write {FORMS['csv']}.")
     by_number = target.removeprefix("-").isdecimal()
     return Table(
         path=Path(file).expanduser(),
         target=target,
-        header=_switch("header", options.get("header", "0" if by_number else "1")),
+        header=query.switch("csv", options, "header", default=not by_number),
         missing=tuple(text for text in options.get("missing", "").split(",") if text),
         test=Path(options["test"]).expanduser() if options.get("test") else None,
         kind=_kind(options.get("task")),
         separator=_separator(options.get("sep", ",")),
-        stream=_switch("stream", options.get("stream", "0")),
+        stream=query.switch("csv", options, "stream", default=False),
     )
-
-
-def _options(query: str) -> Mapping[str, str]:
-    options = {}
-    for part in filter(None, query.split("&")):
-        key, _, value = part.partition("=")
-        if key not in OPTIONS:
-            raise UnknownNameError("option of csv:", key, OPTIONS)
-        if key in options:
-            raise SettingsError(f"csv: {key}= is given twice; give it once, and write & inside a value as %26.")
-        options[key] = unquote(value)
-    return options
-
-
-def _switch(key: str, value: str) -> bool:
-    if value not in ("0", "1"):
-        raise SettingsError(f"csv: {key}={value!r}; it must be 0 or 1.")
-    return value == "1"
 
 
 def _kind(value: str | None) -> Kind | None:

@@ -38,7 +38,7 @@ class TensorBatches:
     def __iter__(self) -> Iterator[Rows]:
         rows = len(self.tensors[0])
         order = torch.randperm(rows) if self.shuffle else None
-        for start, end in _spans(rows, self.batch_size):
+        for start, end in spans(rows, self.batch_size):
             chosen = slice(start, end) if order is None else order[start:end]
             yield tuple(tensor[chosen] for tensor in self.tensors)
 
@@ -88,7 +88,8 @@ def count_batches(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size) - int(lone)
 
 
-def _spans(rows: int, batch_size: int) -> Iterator[tuple[int, int]]:
+def spans(rows: int, batch_size: int) -> Iterator[tuple[int, int]]:
+    """First row and end of each batch; see `count_batches`."""
     last = count_batches(rows, batch_size) - 1
     for number in range(last + 1):
         yield number * batch_size, rows if number == last else (number + 1) * batch_size

@@ -16,7 +16,8 @@ class Data:
     """A task and its shape: `features` wide going in, `outputs` wide coming out (the classes, or 1).
 
     What only your own function knows is None. A regression target is standardised on the training part; `target_mean`
-    and `target_std` lead back. `rows` counts the rows of each split, `notes` says what was done to the data.
+    and `target_std` lead back. `rows` counts the rows of each split, `notes` says what was done to the data. For
+    images, `image_shape` is channels, height and width.
     """
 
     task: Task
@@ -30,6 +31,13 @@ class Data:
     notes: tuple[str, ...] = ()
     target_mean: float = 0.0
     target_std: float = 1.0
+    image_shape: tuple[int, int, int] | None = None
+
+    @property
+    def shape(self) -> Mapping[str, int | None]:
+        """What a network can be built to: features, outputs, and the pixels along a side of images."""
+        side = None if self.image_shape is None else self.image_shape[1]
+        return {"features": self.features, "outputs": self.outputs, "side": side}
 
     def in_target_units(self, predictions: Tensor) -> Tensor:
         """Predictions of a regression in the units of the file."""

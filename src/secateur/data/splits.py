@@ -69,8 +69,8 @@ def split(labels: Int[ndarray, " rows"], shares: Shares) -> dict[Part, Int[ndarr
     order = order[np.argsort(labels[order], kind="stable")]
     first_of_class = np.diff(labels[order], prepend=labels[order[0]] - 1) != 0
     free = order[~first_of_class]
-    test, free = _taken_evenly(free, _rounded(shares.test * len(labels), shares.test))
-    validation, free = _taken_evenly(free, _rounded(shares.validation * len(labels), shares.validation))
+    test, free = taken_evenly(free, _rounded(shares.test * len(labels), shares.test))
+    validation, free = taken_evenly(free, _rounded(shares.validation * len(labels), shares.validation))
     train = np.concatenate([order[first_of_class], free])
     return {"train": np.sort(train), "validation": np.sort(validation), "test": np.sort(test)}
 
@@ -91,7 +91,7 @@ def _draw(rows: int, shares: Shares, generator: np.random.Generator) -> Int8[nda
     return np.select([draws < shares.test, draws < shares.test + shares.validation], [2, 1], 0).astype(np.int8)
 
 
-def _taken_evenly(rows: Int[ndarray, " rows"], count: int) -> tuple[Int[ndarray, " taken"], Int[ndarray, " left"]]:
+def taken_evenly(rows: Int[ndarray, " rows"], count: int) -> tuple[Int[ndarray, " taken"], Int[ndarray, " left"]]:
     """Rows at equal distances, and the others; taken from rows ordered by class, each class gives its share."""
     count = min(count, len(rows))
     places = ((np.arange(count) + 0.5) * len(rows) / max(count, 1)).astype(np.int64)

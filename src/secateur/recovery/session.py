@@ -11,7 +11,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import GradientAccumulationPlugin, broadcast, broadcast_object_list, send_to_device
+from accelerate.utils import (
+    GradientAccumulationPlugin,
+    broadcast,
+    broadcast_object_list,
+    convert_to_fp32,
+    send_to_device,
+)
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -19,9 +25,11 @@ from secateur.errors import CompressionError, DataError
 from secateur.inference import device_of, evaluating
 from secateur.recovery.settings import Recovery
 from secateur.result import Event
-from secateur.task import Batch, Task
+from secateur.task import Arguments, Batch, Task
 
 Watch = Callable[[Event], None] | None
+
+IMAGE_AXES = 4
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ONE_VALUE = "Expected more than 1 value per channel when training"  # how torch's batch norms refuse one row
@@ -192,7 +200,7 @@ def _loss(session: Session, batch: Batch) -> Tensor | None:
     """The loss of a batch, or None where a batch norm refuses it."""
     device = device_of(session.student)
     batch = send_to_device(batch, device)
-    arguments = session.task.arguments(batch)
+    arguments = _laid_out(session.task.arguments(batch), session.recovery)
     try:
         output = session.runner(*arguments[0], **arguments[1])
     except ValueError as error:
@@ -202,10 +210,23 @@ def _loss(session: Session, batch: Batch) -> Tensor | None:
     teacher, weight = session.recovery.teacher, session.recovery.teacher_weight
     if teacher is None or weight == 0.0:
         return session.task.loss(output, batch)
-    with evaluating(teacher) as predict:
-        taught = send_to_device(predict(arguments), device)
+    with evaluating(teacher) as predict, session.accelerator.autocast():
+        taught = convert_to_fp32(send_to_device(predict(arguments), device))
     distance = session.task.distance(output, taught, session.recovery.temperature)
     return distance if weight == 1.0 else (1.0 - weight) * session.task.loss(output, batch) + weight * distance
+
+
+def _laid_out(arguments: Arguments, recovery: Recovery) -> Arguments:
+    """The arguments, those of four axes with their channels last in memory where that is wanted."""
+    if not recovery.channels_last:
+        return arguments
+    args, kwargs = arguments
+    return tuple(map(_channels_last, args)), {name: _channels_last(value) for name, value in kwargs.items()}
+
+
+def _channels_last(value: Any) -> Any:
+    is_image = isinstance(value, Tensor) and value.dim() == IMAGE_AXES
+    return value.contiguous(memory_format=torch.channels_last) if is_image else value
 
 
 def _step(session: Session, loss: Tensor, done: int) -> None:

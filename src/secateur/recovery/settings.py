@@ -23,7 +23,10 @@ class Recovery:
     `milestones` (of the schedule "step") and `warmup` are shares of all steps: each milestone divides the learning rate
     by ten, warm-up raises it linearly. `patience` is how many epochs in a row may pass without a better validation
     quality. `teacher_weight` is the teacher's share of the loss; at 1 no labels are needed. `clip` limits the norm of
-    the gradient. `keep_zeros` keeps the exact zeros of weights (two axes or more) at zero.
+    the gradient. `mixed_precision` "bf16" computes most of student and teacher in bfloat16, which is quicker on
+    GPUs and on CPUs with units for it (AMX), and slower on others. `keep_zeros` keeps the exact zeros of weights (two
+    axes or more) at zero. `channels_last` lays out inputs of four axes with their channels last, in which convolutions
+    are often quicker; networks that call `view` on them may refuse it.
 
     Raises:
         SettingsError: a field is outside its range.
@@ -45,6 +48,7 @@ class Recovery:
     clip: float | None = None
     mixed_precision: Literal["no", "bf16"] = "no"
     keep_zeros: bool = False
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         for name, known in _NAMES.items():

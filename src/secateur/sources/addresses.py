@@ -81,11 +81,17 @@ def parse(address: str) -> Address:
 
 
 def filled_in(address: str, shape: Mapping[str, int | None]) -> str:
-    """The address with what the data knows (`features`, `outputs`) where the model asks and the address is silent."""
+    """The address with what the data knows where the model asks and the address is silent.
+
+    The data may know `features`, `outputs`, and of images the pixels along a `side`, which choose the form of a network
+    that there is for several data sets.
+    """
     match parse(address):
         case FromZoo(name, options):
-            asked = [key for key in zoo.options_of(name) if key not in options]
-            written = options | {key: str(size) for key, size in known(shape).items() if key in asked}
+            found: dict[str, str | int | None] = dict(known(shape))
+            found["data"] = None if shape.get("side") is None else zoo.form_for(name, shape["side"] or 0)
+            asked = [key for key in zoo.options_of(name) if key not in options and found.get(key) is not None]
+            written = options | {key: str(found[key]) for key in asked}
             tail = "&".join(f"{key}={quote(value, safe=',')}" for key, value in written.items())
             return f"zoo:{name}?{tail}" if tail else f"zoo:{name}"
     return address

@@ -12,6 +12,8 @@ from secateur.zoo.entry import Entry
 from secateur.zoo.images import Images, images_for
 from secateur.zoo.initial import initialise_
 
+FORMS = ("cifar",)  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,7 +40,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, "densenet", ("cifar",))
+        return images_for(self, "densenet", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -103,6 +105,6 @@ def _transition(width: int) -> nn.Sequential:
 
 
 MODELS = {
-    "densenet": Entry(Settings, DenseNet),
-    "densenet40": Entry(Settings, DenseNet, {"depth": 40}),
+    "densenet": Entry(Settings, DenseNet, forms=FORMS),
+    "densenet40": Entry(Settings, DenseNet, {"depth": 40}, FORMS),
 }

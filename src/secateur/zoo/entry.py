@@ -18,8 +18,12 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """One name: the class of its settings, what builds a network from them, and the settings that the name fixes."""
+    """One name: the class of its settings, what builds a network from them, and the settings that the name fixes.
+
+    `forms` are the data sets whose images it can be built for; a network for tables has none.
+    """
 
     settings: type[Any]  # of Settings
     build: Callable[[Any], nn.Module]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    forms: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ from secateur.zoo.entry import Entry
 from secateur.zoo.images import Images, images_for
 from secateur.zoo.initial import initialise_
 
+FORMS = ("cifar", "mnist")  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,7 +30,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, "lenet", ("cifar", "mnist"))
+        return images_for(self, "lenet", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -65,4 +67,4 @@ class LeNet(nn.Module):
         return self.fc3(x)
 
 
-MODELS = {"lenet": Entry(Settings, LeNet)}
+MODELS = {"lenet": Entry(Settings, LeNet, forms=FORMS)}

@@ -30,6 +30,8 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
 }
 
+FORMS = ("cifar", "imagenet")  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -54,7 +56,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, "mobilenet_v1", ("cifar", "imagenet"))
+        return images_for(self, "mobilenet_v1", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -113,4 +115,4 @@ def _pair(before: int, after: int, stride: int, settings: Settings) -> nn.Sequen
     )
 
 
-MODELS = {"mobilenet_v1": Entry(Settings, MobileNet)}
+MODELS = {"mobilenet_v1": Entry(Settings, MobileNet, forms=FORMS)}

@@ -25,6 +25,8 @@ FIRST, LAST = 32, 1280
 FIRST_STRIDE = {"cifar": 1, "imagenet": 2}
 STRIDES = {"cifar": (1, 1, 2, 2, 1, 2, 1), "imagenet": (1, 2, 2, 2, 1, 2, 1)}  # of the first block of every stage
 
+FORMS = ("cifar", "imagenet")  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -46,7 +48,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, "mobilenet_v2", ("cifar", "imagenet"))
+        return images_for(self, "mobilenet_v2", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -119,4 +121,4 @@ def _in_eights(width: float) -> int:
     return nearest if nearest >= 0.9 * width else nearest + 8
 
 
-MODELS = {"mobilenet_v2": Entry(Settings, MobileNetV2)}
+MODELS = {"mobilenet_v2": Entry(Settings, MobileNetV2, forms=FORMS)}

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from secateur.errors import SettingsError, UnknownNameError
 from secateur.zoo import densenet, lenet, mlp, mobilenet_v1, mobilenet_v2, resnet, resnet_cifar, vgg
 from secateur.zoo.entry import Entry, Settings
+from secateur.zoo.images import DATA
 from secateur.zoo.options import read
 
+LARGEST_SMALL = 64  # pixels along a side; larger images are for networks that begin with large strides
 FAMILIES = (densenet, lenet, mlp, mobilenet_v1, mobilenet_v2, resnet, resnet_cifar, vgg)
 MODELS: Mapping[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.MODELS.items()}
 
@@ -30,6 +32,17 @@ def options_of(name: str) -> tuple[str, ...]:
         UnknownNameError: there is no such model.
     """
     return tuple(field.name for field in _fields(name))
+
+
+def form_for(name: str, side: int) -> str | None:
+    """The data set that a network should be built for to take images of so many pixels along a side.
+
+    None where it need not be said: for large images, and for a network for tables.
+    """
+    if side > LARGEST_SMALL:
+        return None
+    forms = [form for form in _entry(name).forms if DATA[form].size <= LARGEST_SMALL]
+    return min(forms, key=lambda form: abs(DATA[form].size - side), default=None)
 
 
 def build(name: str, **options: Any) -> nn.Module:

@@ -14,6 +14,8 @@ from secateur.zoo.initial import initialise_
 
 WIDTHS = (64, 128, 256, 512)
 
+FORMS = ("cifar", "imagenet")  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Stem:
@@ -56,7 +58,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, "resnet", ("cifar", "imagenet"))
+        return images_for(self, "resnet", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -154,6 +156,6 @@ def _shortcut(before: int, after: int, stride: int) -> nn.Module:
 
 
 MODELS = {
-    "resnet18": Entry(Settings, ResNet, {"blocks": (2, 2, 2, 2), "bottleneck": False}),
-    "resnet50": Entry(Settings, ResNet, {"blocks": (3, 4, 6, 3), "bottleneck": True}),
+    "resnet18": Entry(Settings, ResNet, {"blocks": (2, 2, 2, 2), "bottleneck": False}, FORMS),
+    "resnet50": Entry(Settings, ResNet, {"blocks": (3, 4, 6, 3), "bottleneck": True}, FORMS),
 }

@@ -16,6 +16,8 @@ from secateur.zoo.entry import Entry
 from secateur.zoo.images import Images, images_for
 from secateur.zoo.initial import initialise_
 
+FORMS = ("cifar",)  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,7 +43,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, f"resnet{6 * self.blocks + 2}", ("cifar",))
+        return images_for(self, f"resnet{6 * self.blocks + 2}", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -119,4 +121,4 @@ def _stage(before: int, after: int, settings: Settings) -> nn.Sequential:
 
 
 SHORTCUTS: Mapping[str, Callable[[int, int], nn.Module]] = {"A": Padding, "B": _projection}
-MODELS = {f"resnet{6 * blocks + 2}": Entry(Settings, ResNet, {"blocks": blocks}) for blocks in (3, 5, 7, 9, 18)}
+MODELS = {f"resnet{6 * blocks + 2}": Entry(Settings, ResNet, {"blocks": blocks}, FORMS) for blocks in (3, 5, 7, 9, 18)}

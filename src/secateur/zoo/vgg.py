@@ -12,6 +12,8 @@ from secateur.zoo.initial import initialise_
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # each ends in a pooling
 
+FORMS = ("cifar", "imagenet")  # data sets whose images it can be built for
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -31,7 +33,7 @@ class Settings:
 
     def images(self) -> Images:
         """The images it is built for."""
-        return images_for(self, "vgg", ("cifar", "imagenet"))
+        return images_for(self, "vgg", FORMS)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -81,6 +83,6 @@ def _three_linear(before: int, outputs: int) -> nn.Sequential:
 
 
 MODELS = {
-    "vgg16": Entry(Settings, VGG, {"norm": False}),
-    "vgg16_bn": Entry(Settings, VGG, {"norm": True}),
+    "vgg16": Entry(Settings, VGG, {"norm": False}, FORMS),
+    "vgg16_bn": Entry(Settings, VGG, {"norm": True}, FORMS),
 }
