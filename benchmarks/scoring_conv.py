@@ -16,6 +16,7 @@ from secateur import zoo
 from secateur.calibration import calibrate
 from secateur.inference import evaluating
 from secateur.scores import Maps
+from secateur.tracing import trace
 
 
 def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -43,13 +44,21 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     for label, settings in job["methods"].items():
         chosen = sc.methods.get(settings["method"], **{k: v for k, v in settings.items() if k != "method"})
         calls[label] = lambda chosen=chosen: sc.score(model, sites, task, chosen)
-    each_ms = {label: 1000 * value / len(images) for label, value in _in_turns(calls, job["repeats"]).items()}
+    seconds = _in_turns(calls | {"trace": lambda: trace(model, task)}, job["repeats"])
+    once = seconds.pop("trace")
+    each_ms = {
+        label: 1000 * ((value - once) / len(images) + once / job["data"]["scored"])
+        for label, value in seconds.items()
+        if label != "forward"
+    }
+    each_ms["forward"] = 1000 * seconds["forward"] / len(images)
     literal_ms, maps = _literal(model, task, job["literal"]["maps"])
     each_ms["literal"] = literal_ms
     return {
         "network": job["network"],
         "cpu_ms_per_image": each_ms,
         "ratio": {label: value / each_ms["forward"] for label, value in each_ms.items()},
+        "trace_cpu_ms": 1000 * once,
         "maps_per_image": maps,
     }
 

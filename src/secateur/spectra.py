@@ -26,7 +26,7 @@ def leading_norm(maps: Maps, energy: float) -> Row:
     eigenvalues of the smaller Gram matrix of the centred map: no vectors, no projection. Float32 maps have it in
     float32, and where the cut is too close to call, once more in float64.
     """
-    return _by_chunks(maps, lambda part: _leading(_centred(part), energy))
+    return _by_chunks(maps, lambda part: _leading(_contrasts(part), energy))
 
 
 def rank(maps: Maps) -> Row:
@@ -46,26 +46,37 @@ def _centred(maps: Tensor) -> Tensor:
     return off.sub_(off.mean(-2, keepdim=True))
 
 
-def _leading(centred: Tensor, energy: float) -> Tensor:
-    whole = torch.linalg.vector_norm(centred, dim=(-1, -2))
-    if min(centred.shape[-2] - 1, centred.shape[-1]) <= 1:
+def _contrasts(maps: Tensor) -> Tensor:
+    """Maps of one row less with the singular values of the centred ones: what is orthogonal to equal rows (Helmert)."""
+    rows = maps.shape[-2]
+    steps = torch.arange(1.0, rows, dtype=torch.float64, device=maps.device)
+    basis = torch.ones(rows - 1, rows, dtype=torch.float64, device=maps.device).tril() - torch.diag(steps, 1)[:-1]
+    basis = basis / (steps * (steps + 1)).sqrt()[:, None]
+    return basis.to(maps.dtype) @ (maps - maps[..., :1, :])
+
+
+def _leading(contrasts: Tensor, energy: float) -> Tensor:
+    whole = torch.linalg.vector_norm(contrasts, dim=(-1, -2))
+    if min(contrasts.shape[-2:]) <= 1:
         return whole  # one component holds everything
     varies = whole > 0
-    found, close = _kept(centred[varies], energy)
-    again = centred[varies][close].double()
+    varying = contrasts[varies]
+    found, close = _kept(varying, energy)
+    again = varying[close].double()
     found[close] = _kept(again, energy)[0].to(found.dtype)
     return whole.masked_scatter(varies, found)
 
 
-def _kept(centred: Tensor, energy: float) -> tuple[Tensor, Tensor]:
-    """What the leading components hold of maps [maps, height, width], and for which of these the cut is close."""
-    values = _eigenvalues(_gram(centred)).flip(-1)
+def _kept(contrasts: Tensor, energy: float) -> tuple[Tensor, Tensor]:
+    """What the leading components hold of each map, and for which of them the cut is close."""
+    gram = _gram(contrasts)
+    values = (_of_three(gram.double()) if gram.shape[-1] == 3 else _eigenvalues(gram)).flip(-1)
     whole = values.sum(-1, keepdim=True)
     sums = values.cumsum(-1)
     shares = sums / whole
     count = (shares <= energy).sum(-1, keepdim=True).clamp(max=values.shape[-1] - 1)
     close = ((shares - energy).abs() < CLOSE).any(-1)
-    return sums.gather(-1, count).squeeze(-1).sqrt().to(centred.dtype), close
+    return sums.gather(-1, count).squeeze(-1).sqrt().to(contrasts.dtype), close
 
 
 def _rank(maps: Tensor) -> Tensor:
@@ -87,3 +98,17 @@ def _eigenvalues(gram: Tensor) -> Tensor:
         return torch.linalg.eigvalsh(exact)
     with ThreadPoolExecutor(threads) as pool:
         return torch.cat(list(pool.map(torch.linalg.eigvalsh, exact.chunk(threads))))
+
+
+def _of_three(gram: Tensor) -> Tensor:
+    """The eigenvalues of symmetric 3×3 matrices, ascending, in closed form (Smith 1961)."""
+    middle = gram.diagonal(dim1=-2, dim2=-1).mean(-1)
+    off = gram - middle[..., None, None] * torch.eye(3, dtype=gram.dtype, device=gram.device)
+    radius = (off.square().sum((-1, -2)) / 6).sqrt()
+    a, b, c, d, e, f = off[..., 0, 0], off[..., 1, 1], off[..., 2, 2], off[..., 0, 1], off[..., 0, 2], off[..., 1, 2]
+    determinant = a * (b * c - f * f) - d * (d * c - f * e) + e * (d * f - b * e)
+    cosine = torch.where(radius > 0, determinant / (2 * radius**3), 1.0).clamp(-1.0, 1.0)
+    angle = torch.acos(cosine) / 3
+    largest = middle + 2 * radius * torch.cos(angle)
+    smallest = middle + 2 * radius * torch.cos(angle + 2 * torch.pi / 3)
+    return torch.stack([smallest, 3 * middle - largest - smallest, largest], -1)
