@@ -26,7 +26,7 @@ def leading_norm(maps: Maps, energy: float) -> Row:
     eigenvalues of the smaller Gram matrix of the centred map: no vectors, no projection. Float32 maps have it in
     float32, and where the cut is too close to call, once more in float64.
     """
-    return _by_chunks(maps, lambda part: _leading(_contrasts(part), energy))
+    return _by_chunks(maps, lambda part: _leading(part, energy))
 
 
 def rank(maps: Maps) -> Row:
@@ -55,15 +55,15 @@ def _contrasts(maps: Tensor) -> Tensor:
     return basis.to(maps.dtype) @ (maps - maps[..., :1, :])
 
 
-def _leading(contrasts: Tensor, energy: float) -> Tensor:
+def _leading(maps: Tensor, energy: float) -> Tensor:
+    contrasts = _contrasts(maps)
     whole = torch.linalg.vector_norm(contrasts, dim=(-1, -2))
     if min(contrasts.shape[-2:]) <= 1:
         return whole  # one component holds everything
     varies = whole > 0
-    varying = contrasts[varies]
-    found, close = _kept(varying, energy)
-    again = varying[close].double()
-    found[close] = _kept(again, energy)[0].to(found.dtype)
+    found, close = _kept(contrasts[varies], energy)
+    again = maps[varies][close].double()
+    found[close] = _kept(_contrasts(again), energy)[0].to(found.dtype)
     return whole.masked_scatter(varies, found)
 
 
