@@ -1,8 +1,8 @@
-"""Scores, and what a method is."""
+"""Scores, what a method is, and what it may watch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from secateur.sites import Sites
 from secateur.stats import Statistic
 from secateur.task import Task
+
+Tap = Literal["pre", "post"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,40 @@ class Scores:
     method: str
     values: Mapping[str, Float[Tensor, " units"]]
     comparable: bool = False
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Rows of units' outputs, as the first layer that reads a site sees them; seen is the statistic of every site."""
+
+    empty: Callable[[], Statistic]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A number for every map, where each layer puts it out; seen are moments over examples, for each such layer.
+
+    `measure` takes maps [examples, units, height, width] and gives [examples, units]. The tap is the layer's own output
+    (`pre`), or what its norm and its activation make of that (`post`).
+    """
+
+    measure: Callable[[Tensor], Tensor]
+    tap: Tap = "post"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The slope of each example's loss in a gate on each unit; seen are moments of `measure` of it, over examples.
+
+    A gate multiplies a unit's output wherever it is read. At 1 the slope is the sum, over positions and readers, of
+    output times gradient: what the loss loses, to first order, when the unit is silenced. The task's loss has to be a
+    mean over the rows of a batch.
+    """
+
+    measure: Callable[[Tensor], Tensor]
+
+
+Look = Reads | Maps | Gates
 
 
 @runtime_checkable
@@ -40,13 +76,13 @@ class Method(Protocol):
 
 @runtime_checkable
 class Observing(Method, Protocol):
-    """A method that watches units' outputs: several of them can share one pass over the data.
+    """A method that watches units: several of them can share one pass over the data.
 
-    `watches` gives what it watches, before anything was seen (equal for methods that can share it); `judge` turns what
-    was seen at every site into scores.
+    `watches` says what it watches (equal for methods that can share it); `judge` turns what was seen at every site into
+    scores.
     """
 
     @property
-    def watches(self) -> Callable[[], Statistic]: ...
+    def watches(self) -> Look: ...
 
     def judge(self, model: nn.Module, sites: Sites, seen: Mapping[str, Any]) -> Scores: ...

@@ -98,17 +98,6 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
 
 
 @dataclass(frozen=True)
-class Together:
-    """Several statistics of the same rows."""
-
-    parts: tuple[Statistic, ...]
-
-    def observe(self, rows: Shaped[Tensor, "rows units"]) -> "Together":
-        """Each of them with these rows seen as well."""
-        return Together(tuple(part.observe(rows) for part in self.parts))
-
-
-@dataclass(frozen=True)
 class Gram:
     """A least-squares problem: sums of products of all pairs of columns of `[inputs, 1]`, and of these with targets.
 

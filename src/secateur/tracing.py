@@ -237,7 +237,7 @@ def costs_of(traced: Traced) -> tuple[TensorCost, ...]:
     rows = _rows(traced)
     tensors = _named_once(traced)
     for node in traced.nodes:
-        weight = _weight_of(node, traced)
+        weight = weight_of(node, traced)
         if weight is not None:
             macs[weight] += _positions(node, tensors[weight].dim() - 2) / rows
     return tuple(TensorCost(n, tuple(t.shape), macs[n], isinstance(t, nn.Parameter)) for n, t in tensors.items())
@@ -271,7 +271,7 @@ def _named_once(traced: Traced) -> dict[str, Tensor]:
     return {name: tensors[name] for name in names.values() if isinstance(tensors[name], Tensor)}
 
 
-def _weight_of(node: Node, traced: Traced) -> str | None:
+def weight_of(node: Node, traced: Traced) -> str | None:
     """The parameter that a product multiplies by, where it is one."""
     if node.op != "call_function" or operator_of(node) not in _MULTIPLIES | _CONVOLVES:
         return None

@@ -10,17 +10,18 @@ from secateur.sites import Site, TensorAxis
 
 def making(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
     """Each unit's incoming weights, biases left out."""
-    return _together(model, site, site.made_by)
+    return along(model, site, site.made_by)
 
 
 def reading(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
     """Each unit's outgoing weights; a one for each where nothing but a sum reads them."""
     if not site.read_by:
         return torch.ones(site.units, 1, dtype=torch.float64, device=device_of(model))
-    return _together(model, site, site.read_by)
+    return along(model, site, site.read_by)
 
 
-def _together(model: nn.Module, site: Site, axes: tuple[TensorAxis, ...]) -> Float64[Tensor, "units entries"]:
+def along(model: nn.Module, site: Site, axes: tuple[TensorAxis, ...]) -> Float64[Tensor, "units entries"]:
+    """What each unit owns of some tensors, side by side."""
     tensors = {
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),

@@ -3,16 +3,14 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from oracles.layer import Array, Layer
 
 
-def score(activations: Array, incoming: Array, outgoing: Array) -> Array:
+def score(layer: Layer) -> Array:
     """The standard deviation of each column of activations [rows, units]."""
-    del incoming, outgoing
-    rows, units = activations.shape
-    columns = [[float(a) for a in activations[:, unit]] for unit in range(units)]
+    rows, units = layer.activations.shape
+    columns = [[float(a) for a in layer.activations[:, unit]] for unit in range(units)]
     means = [math.fsum(column) / rows for column in columns]
     squares = [math.fsum((a - mean) ** 2 for a in column) for column, mean in zip(columns, means, strict=True)]
     return np.array([math.sqrt(square / rows) for square in squares])

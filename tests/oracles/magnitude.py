@@ -1,21 +1,18 @@
 """`magnitude`, as written: ‖W_j,:‖_p over the weights that make unit j."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from oracles.layer import Array, Layer
 
 
-def score(activations: Array, incoming: Array, outgoing: Array) -> Array:
+def score(layer: Layer) -> Array:
     """The Euclidean length of each row of the incoming weights [units, inputs]."""
-    del activations, outgoing
-    return np.array([np.sqrt(sum(w**2 for w in row)) for row in incoming])
+    return np.array([np.sqrt(sum(w**2 for w in row)) for row in layer.incoming])
 
 
-def absolute(activations: Array, incoming: Array, outgoing: Array) -> Array:
+def absolute(layer: Layer) -> Array:
     """The sum of absolute values of each row."""
-    del activations, outgoing
-    return np.array([sum(abs(w) for w in row) for row in incoming])
+    return np.array([sum(abs(w) for w in row) for row in layer.incoming])
 
 
 SETTINGS = {"absolute": {"p": 1}}

@@ -11,6 +11,7 @@ from secateur.calibration import calibrate
 from secateur.errors import DataError
 from secateur.finding import find_sites
 from secateur.result import Event
+from secateur.scores import Reads
 from secateur.stats import Moments
 from secateur.task import Task
 
@@ -24,7 +25,7 @@ def task_of(x: Tensor, batch: int = 16) -> Task:
 
 
 def seen(model: nn.Module, task: Task) -> dict[str, Moments]:
-    return calibrate(model, find_sites(model, task), task, Moments.empty())
+    return calibrate(model, find_sites(model, task), task, Reads(Moments.empty))
 
 
 def assert_moments_of(found: Moments, wanted: Tensor) -> None:
@@ -138,5 +139,5 @@ def test_progress_is_told_batch_by_batch(batches: object, total: int) -> None:
     model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 2)).double()
     for task in (Task.regression(calibration=batches), Task.regression(train=batches)):
         heard: list[Event] = []
-        calibrate(model, find_sites(model, task), task, Moments.empty(), watch=heard.append)
+        calibrate(model, find_sites(model, task), task, Reads(Moments.empty), watch=heard.append)
         assert heard == [Event("calibrate", done, total) for done in (1, 2, 3)]

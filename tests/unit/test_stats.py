@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LinearRegression, Ridge
 
-from secateur.stats import Gram, Moments, Statistic, Together
+from secateur.stats import Gram, Moments
 
 NUMBERS = st.floats(-1e3, 1e3, width=32)
 TABLES = arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 4)), elements=NUMBERS)
@@ -126,13 +126,6 @@ def test_nothing_seen_changes_nothing() -> None:
     assert seen.observe(torch.zeros(0, 3)) is seen
     assert seen.merge(Moments.empty()) is seen
     assert Moments.empty().merge(seen) is seen
-
-
-def test_several_statistics_see_the_same_rows() -> None:
-    rows = torch.from_numpy(table(5, 3))
-    together = Together((Moments.empty(), Moments.empty())).observe(rows[:2]).observe(rows[2:])
-    assert all(part.count == 5 for part in together.parts if isinstance(part, Moments))
-    assert isinstance(together, Statistic)
 
 
 # --- least squares ----------------------------------------------------------------------------------------------------

@@ -8,11 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from secateur.calibration import Watch, calibrate
+from secateur.calibration import Watch, calibrate_all
 from secateur.errors import SettingsError, UnknownNameError
 from secateur.scores import Method, Observing, Scores
 from secateur.sites import Sites
-from secateur.stats import Together
 from secateur.task import Task
 
 
@@ -51,14 +50,11 @@ def score(model: nn.Module, sites: Sites, task: Task, method: Method | str, *, w
 def score_all(
     model: nn.Module, sites: Sites, task: Task, methods: Sequence[Method], *, watch: Watch = None
 ) -> dict[str, Scores]:
-    """What several methods say of every unit; those that watch outputs share one pass over the data."""
+    """What several methods say of every unit; those that watch units share the passes over the data."""
     observing = [method for method in methods if isinstance(method, Observing)]
     found = {method.name: method.score(model, sites, task) for method in methods if method not in observing}
     if observing:
-        kinds = list(dict.fromkeys(method.watches for method in observing))
-        seen = calibrate(model, sites, task, Together(tuple(kind() for kind in kinds)), watch=watch)
-        for method in observing:
-            place = kinds.index(method.watches)
-            parts = {name: together.parts[place] for name, together in seen.items()}
-            found[method.name] = method.judge(model, sites, parts)
+        looks = list(dict.fromkeys(method.watches for method in observing))
+        seen = calibrate_all(model, sites, task, looks, watch=watch)
+        found |= {method.name: method.judge(model, sites, seen[method.watches]) for method in observing}
     return {method.name: found[method.name] for method in methods}

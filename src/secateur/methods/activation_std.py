@@ -1,12 +1,12 @@
 """`activation_std`: the standard deviation of every unit's output, a baseline."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from secateur.calibration import calibrate
-from secateur.scores import Scores
+from secateur.scores import Reads, Scores
 from secateur.sites import Sites
 from secateur.stats import Moments
 from secateur.task import Task
@@ -23,13 +23,13 @@ class ActivationStd:
     granularity = "unit"
 
     @property
-    def watches(self) -> Callable[[], Moments]:
+    def watches(self) -> Reads:
         """What it watches."""
-        return Moments.empty
+        return Reads(Moments.empty)
 
     def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores:
         """The standard deviation of every unit's output."""
-        return self.judge(model, sites, calibrate(model, sites, task, Moments.empty()))
+        return self.judge(model, sites, calibrate(model, sites, task, self.watches))
 
     def judge(self, model: nn.Module, sites: Sites, seen: Mapping[str, Moments]) -> Scores:
         """The scores that follow from the moments of every site."""

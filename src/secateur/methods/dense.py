@@ -1,6 +1,6 @@
 """`dense` (ODF2NNA): neurons whose output hardly varies are redundant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,7 @@ from torch import nn
 from secateur import weights
 from secateur.calibration import calibrate
 from secateur.errors import UnknownNameError
-from secateur.scores import Scores
+from secateur.scores import Reads, Scores
 from secateur.sites import Sites
 from secateur.stats import Moments
 from secateur.task import Task
@@ -40,13 +40,13 @@ class Dense:
             raise UnknownNameError("measure of dense", self.measure, MEASURES)
 
     @property
-    def watches(self) -> Callable[[], Moments]:
+    def watches(self) -> Reads:
         """What it watches."""
-        return Moments.empty
+        return Reads(Moments.empty)
 
     def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores:
         """The variability of every unit's output."""
-        return self.judge(model, sites, calibrate(model, sites, task, Moments.empty()))
+        return self.judge(model, sites, calibrate(model, sites, task, self.watches))
 
     def judge(self, model: nn.Module, sites: Sites, seen: Mapping[str, Moments]) -> Scores:
         """The scores that follow from the moments of every site."""

@@ -1,0 +1,115 @@
+"""From data to statistics: passes over the calibration data that watch units, forwards or with gradients."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from secateur.calibration.gradients import gate_slopes
+from secateur.calibration.taps import Places, taps_of
+from secateur.errors import DataError
+from secateur.graph import Traced
+from secateur.inference import evaluating
+from secateur.result import Event
+from secateur.scores import Gates, Look
+from secateur.sites import Sites
+from secateur.stats import Moments
+from secateur.task import Arguments, Task
+from secateur.tracing import trace
+
+__all__ = ["Watch", "calibrate", "calibrate_all"]
+
+Watch = Callable[[Event], None] | None
+Step = Callable[[Any, Arguments, int], None]
+
+
+def calibrate(model: nn.Module, sites: Sites, task: Task, look: Look, *, watch: Watch = None) -> dict[str, Any]:
+    """For every site, what is seen there; see `calibrate_all`."""
+    return calibrate_all(model, sites, task, [look], watch=watch)[look]
+
+
+def calibrate_all(
+    model: nn.Module, sites: Sites, task: Task, looks: Sequence[Look], *, watch: Watch = None
+) -> dict[Look, dict[str, Any]]:
+    """For every look, what is seen at every site.
+
+    One forward pass over the calibration data for all that watch outputs, and one with gradients for all that watch
+    gates; memory does not grow with the data.
+
+    Raises:
+        DataError: fewer than two rows of data.
+        ModelError: what a look asks for cannot be followed to where a site's units are made or read.
+    """
+    traced = trace(model, task)
+    gates = [look for look in looks if isinstance(look, Gates)]
+    outputs = [look for look in looks if not isinstance(look, Gates)]
+    seen: dict[Look, dict[str, Any]] = {}
+    with evaluating(model):
+        if outputs:
+            taps = taps_of(traced, sites, outputs)
+            _pass(task, lambda _, arguments, rows: _forward(traced, taps, arguments, rows), watch)
+            seen |= taps.seen
+        if gates:
+            slopes: dict[Look, dict[str, Any]] = {
+                look: {site.name: Moments.empty() for site in sites} for look in gates
+            }
+            _pass(task, lambda *given: _slopes(traced, sites, task, slopes, given), watch)
+            seen |= slopes
+    return seen
+
+
+def rows_in(arguments: Arguments) -> int:
+    """How many examples a model's arguments hold."""
+    args, kwargs = arguments
+    return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
+
+
+def _pass(task: Task, step: Step, watch: Watch) -> None:
+    """One pass over the calibration data."""
+    rows = 0
+    for number, batch in enumerate(task.batches("calibration")):
+        arguments = task.arguments(batch)
+        found = rows_in(arguments)
+        step(batch, arguments, found)
+        rows += found
+        if watch:
+            watch(Event("calibrate", number + 1, _length(task)))
+    if rows < 2:
+        raise DataError(
+            f"the calibration data has {rows} row; statistics need at least two, and hundreds to be of use."
+        )
+
+
+def _forward(traced: Traced, taps: Places, arguments: Arguments, rows: int) -> None:
+    def around(node: Any, args: tuple[Any, ...], operator: Callable[..., Any]) -> Any:
+        for see in taps.before.get(node.name, ()):
+            see(args, rows)
+        value = operator(*args)
+        for see in taps.after.get(node.name, ()):
+            see(value, rows)
+        return value
+
+    traced.run(arguments, around)
+
+
+def _slopes(
+    traced: Traced,
+    sites: Sites,
+    task: Task,
+    seen: dict[Look, dict[str, Any]],
+    given: tuple[Any, Arguments, int],
+) -> None:
+    """Adds the slopes of a batch to what gates have seen, in place."""
+    for name, slopes in gate_slopes(traced, sites, task, given).items():
+        for look, found in seen.items():
+            assert isinstance(look, Gates)
+            found[name] = found[name].observe(look.measure(slopes))
+
+
+def _length(task: Task) -> int:
+    """How many batches the calibration data announces; 0 where it does not say."""
+    source = task.calibration if task.calibration is not None else task.train
+    try:
+        return len(source)  # type: ignore[arg-type]
+    except TypeError:
+        return 0

@@ -1,0 +1,172 @@
+"""Where units can be watched in a graph: where they are read, and where each layer that makes them puts them out."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.fx import Node
+
+from secateur.errors import ModelError
+from secateur.graph import Traced, operator_of, shape_of
+from secateur.reading import values_read
+from secateur.scores import Look, Maps, Reads, Tap
+from secateur.sites import Site, Sites, TensorAxis
+from secateur.stats import Moments
+from secateur.tracing import weight_of
+
+Seeing = Callable[[Any, int], None]
+
+_NORMS = {"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm", "dropout", "dropout_", "contiguous"}
+_ACTIVATIONS = {
+    *("relu", "relu6", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "hardsigmoid", "hardtanh"),
+    *("leaky_relu", "log_sigmoid", "rrelu", "sigmoid", "softplus", "softshrink", "hardshrink", "tanh", "threshold"),
+    *("prelu", "clamp", "clamp_min"),
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """What looks at which node, before it runs (its arguments) or after (its value), and what was seen so far."""
+
+    before: dict[str, list[Seeing]] = field(default_factory=lambda: defaultdict(list))
+    after: dict[str, list[Seeing]] = field(default_factory=lambda: defaultdict(list))
+    seen: dict[Look, dict[str, Any]] = field(default_factory=dict)
+
+
+def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
+    """Where in a graph to look, for looks at outputs.
+
+    Raises:
+        ModelError: a look asks for maps, and a site's units cannot be followed to what makes them.
+    """
+    places = Places()
+    for look in looks:
+        match look:
+            case Reads():
+                _at_reads(places, sites, look)
+            case Maps():
+                _at_makers(places, traced, sites, look)
+    return places
+
+
+def check_examples_first(site: Site, node: Any) -> None:
+    """Refuse a value whose examples do not lie along its first axis.
+
+    Raises:
+        ModelError: names the site.
+    """
+    value: Any = node.meta.get("val") if isinstance(node, Node) else None
+    if isinstance(value, Tensor) and not (value.dim() and isinstance(value.shape[0:1][0], torch.SymInt)):
+        raise ModelError(
+            f"{site.name}: examples do not lie along the first axis of {node.name}; score it with a method that does "
+            "not look at each example, such as dense or magnitude."
+        )
+
+
+def _at_reads(places: Places, sites: Sites, look: Reads) -> None:
+    """Each site is watched at its first reader that is not a norm."""
+    seen = places.seen[look] = {site.name: look.empty() for site in sites}
+
+    def see(site: Site, read: Any, args: tuple[Any, ...], _: int) -> None:
+        seen[site.name] = seen[site.name].observe(values_read(args[read.operand], read, site.units))
+
+    for site in sites:
+        read = next((read for read in site.reads if not read.is_norm), site.reads[0])
+        places.before[read.node].append(partial(see, site, read))
+
+
+def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps) -> None:
+    """Each site is watched behind every layer whose weights make its units."""
+    seen: dict[str, tuple[Moments, ...]] = {}
+    places.seen[look] = seen
+
+    def see(place: tuple[str, int], maker: "_Maker", value: Tensor, examples: int) -> None:
+        name, number = place
+        rows = look.measure(_maps(value, maker, examples))
+        parts = seen[name]
+        seen[name] = (*parts[:number], parts[number].observe(rows), *parts[number + 1 :])
+
+    for site in sites:
+        makers = list(_makers(traced, site, look.tap))
+        if not makers:
+            made = ", ".join(axis.tensor for axis in site.made_by)
+            raise ModelError(
+                f"{site.name}: no layer uses {made} as it is, so the maps that it makes cannot be watched; score it "
+                "with a method that watches units where they are read, such as dense."
+            )
+        seen[site.name] = tuple(Moments.empty() for _ in makers)
+        for number, maker in enumerate(makers):
+            places.after[maker.node].append(partial(see, (site.name, number), maker))
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """A node that gives the units that some weights make: unit after unit, their entries along an axis."""
+
+    node: str
+    axis: int
+    units: int
+    lane: TensorAxis
+
+
+def _makers(traced: Traced, site: Site, tap: Tap) -> Iterator[_Maker]:
+    """The nodes where a site's units are put out, in the order of the data."""
+    lanes = {lane.tensor: lane for lane in site.made_by}
+    shapes = {
+        traced.tensors[node.name]: value.shape for node, value in traced.bound.items() if node.name in traced.tensors
+    }
+    for node in traced.nodes:
+        lane = lanes.get(weight_of(node, traced) or "")
+        if lane is None:
+            continue
+        shape, weight = shape_of(node) or (), shapes[lane.tensor]
+        axis = len(shape) - (len(weight) - 1 if "conv" in operator_of(node) else 1)
+        if shape[axis] != weight[lane.axis]:
+            continue  # the groups of a transposed convolution: its weight does not say which channel is which
+        check_examples_first(site, node)
+        place = node if tap == "pre" else _activated(node)
+        yield _Maker(place.name, axis, site.units, lane)
+
+
+def _activated(node: Node) -> Node:
+    """The last node on the way through norms and one activation, as long as nobody else reads what is between."""
+    place = node
+    while (after := _only_reader(place)) is not None:
+        operator = operator_of(after).removesuffix("_")
+        if operator in _ACTIVATIONS:
+            return after
+        if operator not in _NORMS:
+            break
+        place = after
+    return place
+
+
+def _only_reader(node: Node) -> Node | None:
+    """The one operator that reads a value, where it is one and reads it first; who asks for its size does not count."""
+    readers = [user for user in node.users if isinstance(user.meta.get("val"), Tensor)]
+    return readers[0] if len(readers) == 1 and readers[0].args[0] is node else None
+
+
+def _maps(value: Tensor, maker: _Maker, examples: int) -> Float[Tensor, "examples units height width"]:
+    """The maps of every unit: the last axis is the width, all others together the height; no axis at all is 1×1."""
+    value = value.movedim(maker.axis, 1)
+    entries = maker.lane.positions
+    if entries != tuple(range(value.shape[1])):
+        value = value.index_select(1, torch.tensor(entries, device=value.device))
+    if len(value) != examples:  # windows laid out along the batch
+        value = value.unflatten(0, (examples, -1)).movedim(1, 2)
+    if maker.lane.repeat > 1:
+        value = value.unflatten(1, (maker.units, maker.lane.repeat))
+    match value.dim():
+        case 2:
+            return value[..., None, None]
+        case 3:
+            return value[..., None]
+        case 4:
+            return value
+    return value.flatten(2, -2)
