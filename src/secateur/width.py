@@ -54,7 +54,7 @@ def cut_(model: nn.Module, plan: Plan) -> None:
         for cut in cuts:
             kept = sorted(set(range(cut.length)) - set(cut.removed))
             part = part.index_select(cut.axis, torch.tensor(kept, dtype=torch.long, device=part.device))
-        _replace_(places[id(whole)], whole, part)
+        _replace_(places[id(whole)], whole, _laid_out(part, whole))
     for name in plan.emptied:
         _set_module_(model, name, nn.Identity())
     for name in plan.biased:
@@ -142,6 +142,15 @@ def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:
         module.groups = rows * module.groups // getattr(module, made)
     setattr(module, made, rows)
     setattr(module, shared, columns * module.groups)
+
+
+def _laid_out(part: Tensor, whole: Tensor) -> Tensor:
+    """A tensor in the memory format of another."""
+    for layout in (torch.channels_last, torch.channels_last_3d):
+        is_its = whole.dim() == (4 if layout == torch.channels_last else 5)
+        if is_its and not whole.is_contiguous() and whole.is_contiguous(memory_format=layout):
+            return part.contiguous(memory_format=layout)
+    return part
 
 
 def _check(cut: Cut, tensors: Mapping[str, Tensor]) -> None:
