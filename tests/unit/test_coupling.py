@@ -391,6 +391,11 @@ DROPPABLE = {
     "a chain": (lambda m, x: m.inner(m.first(x).relu()), 6, {"first": False, "inner": False}),
     "around by a skip": (lambda m, x: torch.cat([x, m.inner(m.first(x))], 1), 11, {"first": True, "inner": True}),
     "two branches": (lambda m, x: torch.cat([m.first(x), m.side(x)], 1), 12, {"first": True, "side": True}),
+    "a size left open": (
+        lambda m, x: torch.cat([m.first(x), (h := m.side(x)).view(-1, h.shape[1])], 1),
+        12,
+        {"first": True, "side": False},  # of no entries, no size follows from the others
+    ),
 }
 
 

@@ -8,10 +8,14 @@ from secateur.coupling.call import Call, Result, unknown
 from secateur.coupling.labels import Coupling, Labels, Value, varying, vector
 from secateur.coupling.shapes import reshaped
 
+_SIZED = {"view", "reshape", "_unsafe_view", "unflatten"}  # by sizes, of which one may be left open
+
 
 def reshape(coupling: Coupling, call: Call) -> Result:
     """View, flatten, unflatten, squeeze: labels spread over each run of axes that changes, then reshaped like it."""
     x = call.args[0]
+    if call.operator in _SIZED and any(isinstance(arg, list) and -1 in arg for arg in call.args):
+        coupling.inferred += x.fields
     fields = [reshaped(field, x.shape, call.shape) for field in x.fields]
     followed = [field for field in fields if field is not None]
     axes = [axis for field in followed for axis in varying(field)]
