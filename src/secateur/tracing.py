@@ -15,6 +15,7 @@ from torch.fx import Node
 from secateur import graphcache
 from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
 from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
+from secateur.einsums import Unfolded
 from secateur.errors import ModelError, PlanError, first_line
 from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
@@ -153,7 +154,7 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     bound = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
     shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
     try:
-        with quiet(), unfused_attention():
+        with quiet(), unfused_attention(), Unfolded():
             program = torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
     except FAILURES as error:
         raise ModelError(
