@@ -17,9 +17,10 @@ from secateur.budget import plan_of
 from secateur.errors import ExactnessError, PlanError
 from secateur.graph import Traced
 from secateur.sites import Pinned, Site, Sites
+from secateur.soundness import check_model
 from secateur.surgery import proven
 from secateur.task import Arguments, Task
-from secateur.tracing import Example, arguments_of_example, check_weights, nothing_left, sites_in, trace_on
+from secateur.tracing import Example, arguments_of_example, nothing_left, sites_in, trace_on
 
 _LAYERS = re.compile(r"\d+")
 
@@ -37,7 +38,7 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     Raises:
         ModelError: the model cannot be traced, or nothing at all can be removed; the message lists why.
     """
-    check_weights(model)
+    check_model(model)
     arguments = example.example() if isinstance(example, Task) else arguments_of_example(example)
     traced = trace_on(_stirred(model), arguments)
     sites = sites_in(traced, whole_heads=whole_heads)

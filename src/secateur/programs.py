@@ -1,11 +1,15 @@
 """torch.export programs with a free batch size."""
 
+import linecache
 import logging
 import re
+import sysconfig
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +17,19 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
-from secateur.errors import ExportError
+from secateur.errors import ExportError, ModelError
 from secateur.task import Arguments
 
 # what torch.export raises for a forward that it cannot follow, and a program for arguments that it cannot take
-FAILURES = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError)
+FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
+NO_VALUES = (
+    "decide there without the data's values: torch.where in place of an if, a fixed number of steps for a loop, "
+    "no .item(), .tolist(), .numpy() or assert."
+)
+_OURS = str(Path(__file__).resolve().parent)
+_TORCH = Path(torch.__file__).resolve().parent
+_NOT_THEIRS = (_OURS, str(_TORCH), str(_TORCH.parent / "sympy"))
+_STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _TALKATIVE = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "onnxscript", "onnx_ir", "transformers")
 
 
@@ -32,10 +44,9 @@ def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
         with quiet():
             return torch.export.export(model, *arguments, dynamic_shapes=shapes, strict=False)
     except FAILURES as error:
-        remedy = "take decisions that depend on the data's values or on the batch size out of forward."
-        raise ExportError(
-            f"{type(model).__name__}: torch.export cannot follow it: {reason_of(error)}; {remedy}"
-        ) from error
+        remedy = f"keep the batch size free, and {NO_VALUES}"
+        found = f"{reason_of(error)}{in_code(error)}"
+        raise ExportError(f"{type(model).__name__}: torch.export cannot follow it: {found}; {remedy}") from error
 
 
 def free_batch(model: nn.Module, arguments: Arguments, size: Any) -> Any:
@@ -86,4 +97,47 @@ def reason_of(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     lines = re.sub(r"\x1b\[\d*m", "", str(error)).strip().splitlines()
-    return lines[0].rstrip(".")[:300] if lines else type(error).__name__
+    return lines[0].partition(" (unhinted")[0].rstrip(".")[:300] if lines else type(error).__name__
+
+
+def in_code(error: BaseException) -> str:
+    """Where in the model's own code an error came up, as `, at FILE:LINE (code)`; nothing if it did not."""
+    chain: BaseException | None = error
+    while chain is not None:
+        for frame in reversed(traceback.extract_tb(chain.__traceback__)):
+            if str(Path(frame.filename).resolve()).startswith(_OURS):
+                break  # what comes before has called us
+            if _is_theirs(frame.filename):
+                return _at(frame.filename, frame.lineno or 0)
+        chain = chain.__cause__ or chain.__context__
+    return ""
+
+
+def check_sizes(model: nn.Module, program: ExportedProgram) -> None:
+    """Refuse a forward in which a tensor's size follows from the data's values.
+
+    Raises:
+        ModelError: names the line.
+    """
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        sizes: tuple[Any, ...] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if any(isinstance(size, torch.SymInt) and not size.node.has_hint() for size in sizes):
+            lines = re.findall(r'File "(.+)", line (\d+)', node.meta.get("stack_trace") or "")
+            where = next((_at(file, int(line)) for file, line in reversed(lines) if _is_theirs(file)), "")
+            raise ModelError(
+                f"{type(model).__name__}: the data's values decide how large a tensor is{where}; keep its size, and "
+                "put zeros in place of what is left out (torch.where)."
+            )
+
+
+def _is_theirs(file: str) -> bool:
+    """Whether a file is the model's own code: none of torch's, Python's or ours, none that was written at run time."""
+    place = str(Path(file).resolve())
+    is_standard = place.startswith(_STANDARD) and "-packages" not in place
+    return not file.startswith("<") and not is_standard and not place.startswith(_NOT_THEIRS)
+
+
+def _at(file: str, line: int) -> str:
+    code = linecache.getline(file, line).strip()
+    return f", at {file}:{line}" + (f" ({code})" if code else "")

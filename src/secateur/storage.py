@@ -12,7 +12,7 @@ from secateur import checkpoints, tensorfile, width
 from secateur.errors import FileError, ModelError, PlanError, SettingsError
 from secateur.fitting import fill_, give_memory_, state_of, tie_, ties_of
 from secateur.plan import Plan, from_json, to_json
-from secateur.tracing import check_weights
+from secateur.soundness import check_weights
 
 # what a plan from a file can bring about on a model that it was not made for
 _MISFIT = (PlanError, AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError)

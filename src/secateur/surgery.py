@@ -100,7 +100,8 @@ def _compared(
             ) from error
         wanted = tensors_in(silenced(traced, sites, plan.removed, arguments))
         whole = tensors_in(original(arguments))
-    worst, scale = _largest(_differences(found, wanted, place)), _largest(wanted)
+    worst = _largest(_differences(found, wanted, place))
+    scale = _largest([w[w.isfinite()] for w in wanted])  # infinite are places that are masked out
     dtype = wanted[0].dtype
     relative = worst / scale if scale > 0 else worst
     inputs = f"{len(tensors_in(arguments)[0])} rows of calibration data or example"
@@ -114,7 +115,7 @@ def _differences(found: list[Tensor], wanted: list[Tensor], place: str) -> list[
         if f.shape != w.shape:
             shapes = f"{list(f.shape)}, the original {list(w.shape)}"
             raise ExactnessError(f"{place}: the cut network puts out {shapes}; its forward {_SIZES}.")
-    return [f.double() - w.double() for f, w in zip(found, wanted, strict=True)]
+    return [torch.where(f == w, 0.0, f.double() - w.double()) for f, w in zip(found, wanted, strict=True)]
 
 
 def _largest(tensors: list[Tensor]) -> float:

@@ -15,13 +15,15 @@ from torch.fx import Node
 from secateur import graphcache
 from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
 from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
+from secateur.einsums import Unfolded
 from secateur.errors import ModelError, PlanError, first_line
 from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
-from secateur.programs import FAILURES, quiet, unfused_attention
+from secateur.programs import FAILURES, NO_VALUES, check_sizes, in_code, quiet, reason_of, unfused_attention
 from secateur.sites import Pinned, Sites, TensorCost
-from secateur.task import Arguments, Task, not_finite
+from secateur.soundness import baked, check_inputs, check_model, described
+from secateur.task import Arguments, Task
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 
@@ -52,11 +54,12 @@ def trace(model: nn.Module, example: Example) -> Traced:
 
 def trace_on(model: nn.Module, arguments: Arguments) -> Traced:
     """The model's graph, traced on positional and keyword arguments; see `trace`."""
-    check_weights(model)
+    check_model(model)
+    check_inputs(model, arguments)
     args, kwargs = given = _copied(arguments, device_of(model))
     key = graphcache.key_of(model, given)
     with evaluating(model) as predict:
-        wanted = _answered(model, predict, given)
+        wanted = _answered(model, predict, given, arguments)
         traced = graphcache.recall(key, model)
         if traced is not None and _computes(traced, given, wanted):
             return traced
@@ -109,21 +112,9 @@ def sites_for(traced: Traced, plan: Plan) -> Sites:
 def nothing_left(model: nn.Module, pinned: Sequence[Pinned]) -> ModelError:
     """The refusal of a model in which nothing can be removed."""
     why = "; ".join(f"{p.name}: {p.units} units, {p.operator} ({p.reason})" for p in pinned[:5])
-    return ModelError(f"{type(model).__name__}: nothing can be removed: {why or 'it has no hidden units'}.")
-
-
-def check_weights(model: nn.Module) -> None:
-    """Refuse weights that are NaN or infinite, or that have no values yet.
-
-    Raises:
-        ModelError: names the first such tensor.
-    """
-    for name, tensor in model.state_dict().items():
-        if isinstance(tensor, Tensor) and (nn.parameter.is_lazy(tensor) or tensor.is_meta):
-            raise ModelError(f"{name}: has no values yet; run the model once, on a device other than meta, first.")
-        bad = not_finite(tensor) if isinstance(tensor, Tensor) else 0
-        if bad:
-            raise ModelError(f"{name}: {bad} of {tensor.numel()} weights are NaN or infinite; train the model anew.")
+    return ModelError(
+        f"{type(model).__name__}: nothing can be removed: {why or 'it has no hidden units'}.{baked(model)}"
+    )
 
 
 def arguments_of_example(example: Example) -> Arguments:
@@ -138,14 +129,14 @@ def arguments_of_example(example: Example) -> Arguments:
     return (example,), {}
 
 
-def _answered(model: nn.Module, predict: Predict, given: Arguments) -> list[Tensor]:
+def _answered(model: nn.Module, predict: Predict, given: Arguments, example: Arguments) -> list[Tensor]:
     """The tensors in a model's output on a copy of the example."""
     place = type(model).__name__
     try:
         answer = tensors_in(predict(given))
-    except (RuntimeError, TypeError, ValueError, LookupError) as error:
-        remedy = "give inputs as the model is called."
-        raise ModelError(f"{place}: fails on the example: {first_line(error)}; {remedy}") from error
+    except FAILURES as error:
+        remedy = f"give inputs as the model is called, not {described(example)}."
+        raise ModelError(f"{place}: fails on the example: {first_line(error)}{in_code(error)}; {remedy}") from error
     if not answer:
         raise ModelError(f"{place}: its output holds no tensor; return one, or a dict or tuple of them.")
     if any(tensor._version for tensor in tensors_in(given)):
@@ -163,13 +154,15 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     bound = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
     shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
     try:
-        with quiet(), unfused_attention():
-            return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
+        with quiet(), unfused_attention(), Unfolded():
+            program = torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
     except FAILURES as error:
         raise ModelError(
-            f"{type(model).__name__}: torch.export cannot follow its forward: {first_line(error)}; "
-            "take decisions that depend on the data's values out of forward."
+            f"{type(model).__name__}: torch.export cannot follow its forward: {reason_of(error)}{in_code(error)}; "
+            f"{NO_VALUES}"
         ) from error
+    check_sizes(model, program)
+    return program
 
 
 def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
@@ -287,13 +280,14 @@ def _origin(weight: Any, traced: Traced) -> str | None:
 
 
 def _copied(arguments: Arguments, device: torch.device) -> Arguments:
-    """Tensors copied, one row doubled: a batch of one would be taken for a size that never changes."""
+    """Tensors copied; where all are of one row, it is doubled: one would be taken for a size that never changes."""
+    is_one = all(len(tensor) == 1 for tensor in tensors_in(arguments) if tensor.dim())
 
     def copied(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
         value = value.detach().to(device)
-        return torch.cat([value, value]) if value.dim() and len(value) == 1 else value.clone()
+        return torch.cat([value, value]) if value.dim() and is_one else value.clone()
 
     doubled: Arguments = pytree.tree_map(copied, arguments)
     return doubled

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from secateur.errors import ModelError, PlanError
+from secateur.errors import ModelError, PlanError, first_line
 from secateur.plan import Cut, Plan
 
 MAY_GAIN_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -23,8 +24,19 @@ def copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model)
     except (RuntimeError, TypeError) as error:
-        remedy = "keep only parameters, buffers and plain values on its modules."
-        raise ModelError(f"{type(model).__name__}: the model cannot be copied: {error}; {remedy}") from error
+        raise ModelError(f"{type(model).__name__}: the model cannot be copied: {_uncopied(model, error)}.") from error
+
+
+def _uncopied(model: nn.Module, error: BaseException) -> str:
+    """What on a model cannot be copied, and what to do about it."""
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                place = f"{name}.{key}" if name else key
+                how = "(remove_weight_norm, remove_spectral_norm or prune.remove of torch.nn.utils)"
+                what = "a result with its gradients' graph, left from an earlier pass"
+                return f"{place} is {what}; bake it in {how} or delete it"
+    return f"{first_line(error)}; keep only parameters, buffers and plain values on its modules"
 
 
 def cut_(model: nn.Module, plan: Plan) -> None:
@@ -44,7 +56,7 @@ def cut_(model: nn.Module, plan: Plan) -> None:
         for cut in cuts:
             kept = sorted(set(range(cut.length)) - set(cut.removed))
             part = part.index_select(cut.axis, torch.tensor(kept, dtype=torch.long, device=part.device))
-        _replace_(places[id(whole)], whole, part)
+        _replace_(places[id(whole)], whole, _laid_out(part, whole))
     for name in plan.emptied:
         _set_module_(model, name, nn.Identity())
     for name in plan.biased:
@@ -90,17 +102,24 @@ def update_attributes_(model: nn.Module) -> None:
     for module in model.modules():
         match module:
             case nn.Linear():
-                module.out_features, module.in_features = module.weight.shape
+                module.out_features, module.in_features = _weight(module).shape
             case nn.modules.conv._ConvTransposeNd():
                 _resize_convolution_(module, made="in_channels", shared="out_channels")
             case nn.modules.conv._ConvNd():
                 _resize_convolution_(module, made="out_channels", shared="in_channels")
             case nn.Embedding() | nn.EmbeddingBag():
-                module.num_embeddings, module.embedding_dim = module.weight.shape
+                module.num_embeddings, module.embedding_dim = _weight(module).shape
             case nn.PReLU():
                 module.num_parameters = len(module.weight)
             case _:
                 _resize_norm_(module)
+
+
+@torch.no_grad()
+def _weight(module: Any) -> Tensor:
+    """A layer's weight; one that is computed from others, by a copy in eval mode: computing it may change buffers."""
+    weight: Tensor = (copy.deepcopy(module).eval() if is_parametrized(module) else module).weight
+    return weight
 
 
 def _resize_norm_(module: nn.Module) -> None:
@@ -120,11 +139,20 @@ def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:
 
     Groups are an attribute that a plan changes; without one, a depthwise convolution has as many as it has channels.
     """
-    rows, columns = module.weight.shape[:2]
+    rows, columns = _weight(module).shape[:2]
     if columns == 1 and module.groups == module.in_channels and rows != getattr(module, made):
         module.groups = rows * module.groups // getattr(module, made)
     setattr(module, made, rows)
     setattr(module, shared, columns * module.groups)
+
+
+def _laid_out(part: Tensor, whole: Tensor) -> Tensor:
+    """A tensor in the memory format of another."""
+    for layout in (torch.channels_last, torch.channels_last_3d):
+        is_its = whole.dim() == (4 if layout == torch.channels_last else 5)
+        if is_its and not whole.is_contiguous() and whole.is_contiguous(memory_format=layout):
+            return part.contiguous(memory_format=layout)
+    return part
 
 
 def _check(cut: Cut, tensors: Mapping[str, Tensor]) -> None:

@@ -23,14 +23,14 @@ def assert_cut(model: nn.Module, small: nn.Module, plan: Plan, x: Tensor) -> Non
     """Fail unless the small network holds the kept entries, and computes and learns what the padded original does."""
     assert_kept_entries(model, small, plan)
     whole = copy.deepcopy(model)
-    stays = _zeroed(whole, plan)
+    stays = zeroed_(whole, plan)
     with witnessed() as witness:
         found = answers(small, x)
     with without_the_gone(stays, witness):
         wanted = answers(whole, x)
     wanted_gradients = gradients(whole, wanted)
-    _assert_close("output", dict(enumerate(found)), dict(enumerate(wanted)))
-    _assert_close("gradient", gradients(small, found), _kept(whole, plan, wanted_gradients))
+    assert_close("output", dict(enumerate(found)), dict(enumerate(wanted)))
+    assert_close("gradient", gradients(small, found), kept_of(whole, plan, wanted_gradients))
 
 
 def assert_kept_entries(model: nn.Module, small: nn.Module, plan: Plan) -> None:
@@ -38,7 +38,7 @@ def assert_kept_entries(model: nn.Module, small: nn.Module, plan: Plan) -> None:
     if plan.biased:
         raise MismatchError(f"{plan.biased}: a cut alone adds no biases")
     found, gone = tensors(small), [f"{name}." for name in plan.emptied]
-    for name, tensor in _kept(model, plan, tensors(model)).items():
+    for name, tensor in kept_of(model, plan, tensors(model)).items():
         if any(name.startswith(prefix) for prefix in gone):
             continue
         if name not in found:
@@ -79,7 +79,8 @@ def largest(values: Mapping[Any, Tensor]) -> float:
     return max((float(value.detach().abs().max()) for value in values.values() if value.numel()), default=0.0)
 
 
-def _assert_close(what: str, found: Mapping[Any, Tensor], wanted: Mapping[Any, Tensor]) -> None:
+def assert_close(what: str, found: Mapping[Any, Tensor], wanted: Mapping[Any, Tensor]) -> None:
+    """Fail unless all values agree within rounding of the largest."""
     scale = largest(wanted) or 1.0
     for name, value in found.items():
         if value.shape != wanted[name].shape:
@@ -89,7 +90,7 @@ def _assert_close(what: str, found: Mapping[Any, Tensor], wanted: Mapping[Any, T
             raise MismatchError(f"{what} {name}: differs by {difference:.1e} of the largest")
 
 
-def _kept(model: nn.Module, plan: Plan, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def kept_of(model: nn.Module, plan: Plan, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Values shaped as a model's tensors, without the entries that the plan removes."""
     named = tensors(model)
     kept = {name: value.detach() for name, value in values.items()}
@@ -101,7 +102,7 @@ def _kept(model: nn.Module, plan: Plan, values: Mapping[str, Tensor]) -> dict[st
 
 
 @torch.no_grad()
-def _zeroed(whole: nn.Module, plan: Plan) -> Stays:
+def zeroed_(whole: nn.Module, plan: Plan) -> Stays:
     """Zero in place what the plan removes; says what stays of each tensor."""
     named = tensors(whole)
     stays: Stays = {}

@@ -56,6 +56,11 @@ CASES = [
     Case("prelu", F.prelu, (((2, 3), (1,)), ((1,), ())), units=3),
     Case("permute", lambda x: x.permute(2, 0, 1), (((2, 3, 4), (1, 2)),), ([2, 0, 1],), units=7),
     Case("permute", lambda x: x.permute(-1, 0, 1), (((2, 3, 4), (1, 2)),), ([-1, 0, 1],), units=7),
+    Case("flip", lambda x: x.flip(1), (((2, 3, 4), (1, 2)),), ([1],), units=7),
+    Case("flip", lambda x: x.flip(0, -1), (((2, 3, 4), (1, 2)),), ([0, -1],), units=7),
+    Case("slice", lambda x: x[:, 1::2], (((3, 6), (1,)),), (1, 1, 2**63 - 1, 2), units=3),
+    Case("slice", lambda x: x[:, ::3], (((3, 6), (0, 1)),), (1, 0, 2**63 - 1, 3), units=5),
+    Case("slice", lambda x: x[:, ::4], (((3, 6), (0, 1)),), (1, 0, 2**63 - 1, 4), units=3),
     Case("transpose", lambda x: x.transpose(0, -1), (((2, 3, 4), (1, 2)),), (0, -1), units=7),
     Case("mT", lambda x: x.mT, (((2, 3, 4), (1, 2)),), units=7),
     Case("t", torch.t, (((3, 4), (0, 1)),), units=7),
@@ -249,7 +254,7 @@ def test_units_that_meet_go_together(name: str) -> None:
 
 
 WITHOUT_RULE = {
-    "flip": (lambda m, x: m.first(x).flip(1), "flip", "moves units"),
+    "roll": (lambda m, x: m.first(x).roll(1, 1), "roll", "moves units"),
     "a triangle": (lambda m, x: m.first(x).tril(), "tril", "works along the axis"),
     "a slice": (lambda m, x: torch.cat([m.first(x)[:, :3], m.first(x)[:, 3:]], 1), "slice", "fixed in the code"),
     "a sort": (lambda m, x: m.first(x).sort(1).values, "sort", "no rule"),
@@ -293,10 +298,10 @@ def test_inputs_and_outputs_are_never_cut() -> None:
 
 
 def test_a_model_in_which_nothing_can_go_is_refused_with_the_reasons() -> None:
-    model = Model(lambda m, x: m.inner(m.first(x).flip(1)).softmax(1))
+    model = Model(lambda m, x: m.inner(m.first(x).roll(1, 1)).softmax(1))
     with pytest.raises(ModelError, match="nothing can be removed") as raised:
         find_sites(model, rows())
-    for part in ("first: 6 units, flip", "inner: 6 units, softmax", "last: 2 units, output"):
+    for part in ("first: 6 units, roll", "inner: 6 units, softmax", "last: 2 units, output"):
         assert part in str(raised.value)
 
 
@@ -391,6 +396,11 @@ DROPPABLE = {
     "a chain": (lambda m, x: m.inner(m.first(x).relu()), 6, {"first": False, "inner": False}),
     "around by a skip": (lambda m, x: torch.cat([x, m.inner(m.first(x))], 1), 11, {"first": True, "inner": True}),
     "two branches": (lambda m, x: torch.cat([m.first(x), m.side(x)], 1), 12, {"first": True, "side": True}),
+    "a size left open": (
+        lambda m, x: torch.cat([m.first(x), (h := m.side(x)).view(-1, h.shape[1])], 1),
+        12,
+        {"first": True, "side": False},  # of no entries, no size follows from the others
+    ),
 }
 
 

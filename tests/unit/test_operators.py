@@ -21,10 +21,8 @@ from secateur.sites import Sites
 CUTS = 2
 LAZY = {1: nn.LazyConv1d, 2: nn.LazyConv2d, 3: nn.LazyConv3d}
 LATER = {  # what can go by hand, and is held so far
-    "a flip of channels": {"channels turned over"},
-    "no rule": {"einsum", "by einsum"},
     "a size that is used in two ways": {"split by an attribute"},
-    "units of several axes": {"every second channel", "without softmax", "heads side by side"},
+    "units of several axes": {"without softmax", "heads side by side"},
 }
 FIRST = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 

@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.budget import plan_of
 from secateur.errors import ModelError, PlanError
+from secateur.finding import find_sites
 from secateur.plan import Cut, Plan
+from secateur.surgery import apply
 from secateur.width import add_bias_, copied, cut_, drop_bias_, resize_, tensors_of
 
 
@@ -133,3 +136,74 @@ def test_a_copy_shares_nothing() -> None:
     }
     assert not shared
     assert all(isinstance(tensor, Tensor) for tensor in tensors_of(copy_).values())
+
+
+# --- what a cut leaves as it is ---------------------------------------------------------------------------------------
+
+SIZES = {"in_features", "out_features", "in_channels", "out_channels", "groups", "num_features", "normalized_shape"}
+TABLES = {"_parameters", "_buffers", "_modules"}
+
+
+class Rich(nn.Module):
+    """Everything that a module can have besides weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6, momentum=0.3)
+        self.deep = nn.Conv2d(6, 6, 3, groups=6, padding_mode="circular", padding=1)
+        self.tail = nn.Sequential(nn.Conv2d(6, 5, 1), nn.Dropout(0.4))
+        self.last, self.again = nn.Linear(5, 2), nn.Linear(5, 2)
+        self.again.weight = self.last.weight
+        self.register_buffer("calls", torch.tensor(7))
+        self.register_buffer("scale", torch.ones(6, 1, 1), persistent=False)
+        self.settings = {"names": ["a", "b"], "rate": 0.5}
+        self.norm.eval()
+        self.deep.weight.requires_grad_(False)
+        self.tail.register_forward_hook(noted)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.tail(self.deep(self.norm(self.first(x)) * self.scale).relu()).mean((2, 3))
+        return self.last(hidden) + self.again(hidden.relu())
+
+
+def noted(module: nn.Module, given: tuple[Tensor], out: Tensor) -> None:
+    """A hook that changes nothing."""
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_cut_changes_sizes_and_nothing_else(layout: torch.memory_format) -> None:
+    model = Rich().to(memory_format=layout)
+    x = torch.randn(2, 3, 6, 6)
+    random = torch.get_rng_state()
+    sites = find_sites(model, x)
+    small = apply(model, plan_of(sites, {"first": (0, 4), "tail.0": (1,)}), verify=True, example=x)
+
+    assert torch.equal(torch.get_rng_state(), random)
+    assert list(small.state_dict()) == list(model.state_dict())
+    for (name, one), (other_name, other) in zip(model.named_modules(), small.named_modules(), strict=True):
+        assert (name, type(one), set(vars(one))) == (other_name, type(other), set(vars(other)))
+        for key in vars(one).keys() - SIZES - TABLES:
+            assert vars(one)[key] == vars(other)[key], (name, key)
+        for key in TABLES:
+            assert list(vars(one)[key]) == list(vars(other)[key])
+    assert (small.first.out_channels, small.norm.num_features, small.deep.groups, small.tail[0].out_channels) == (
+        4,
+        4,
+        4,
+        4,
+    )
+    assert small.last.weight is small.again.weight
+    assert small.scale.shape == (4, 1, 1)
+    assert [p.requires_grad for p in small.parameters()] == [p.requires_grad for p in model.parameters()]
+    assert all(p.is_contiguous(memory_format=layout) for p in small.parameters() if p.dim() == 4)
+    assert not {t.data_ptr() for t in tensors_of(small).values()} & {t.data_ptr() for t in tensors_of(model).values()}
+
+
+def test_a_hook_on_a_single_tensor_does_not_come_along_as_in_any_copy() -> None:
+    model = net()
+    model[0].weight.register_hook(lambda gradient: gradient * 0)
+    small = apply(model, plan_of(find_sites(model, torch.randn(4, 3)), {"0": (1,)}))
+    small.eval()(torch.randn(4, 3)).sum().backward()
+    assert small[0].weight.grad.abs().sum() > 0
+    assert len(model[0].weight._backward_hooks) == 1

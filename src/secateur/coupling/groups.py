@@ -27,7 +27,10 @@ def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pi
     members = members_of(lanes, fields, coupling.grids, (fine, coarse), (made & read) - held.keys())
     reads = _reads(coupling.readings, members)
     sites = _described(lanes, members, reads)
-    sites = [replace(site, droppable=_may_lose_all(site, n, members, flow)) for n, site in enumerate(sites)]
+    kept = {n for field in coupling.inferred for n in [_only_site(members, field)] if n is not None}
+    sites = [
+        replace(site, droppable=n not in kept and _may_lose_all(site, n, members, flow)) for n, site in enumerate(sites)
+    ]
     place = {reading.node: n for n, reading in enumerate(coupling.readings)}
     order = sorted(range(len(sites)), key=lambda number: place[sites[number].reads[0].node])
     sites = _named_apart(sites, order)
@@ -195,10 +198,16 @@ def _is_avoidable(site: int, members: Members, flow: Flow) -> bool:
     return flow.output in reached
 
 
+def _only_site(members: Members, field: Labels) -> int | None:
+    """The site that all units of a field are of, if there is one."""
+    sites = np.unique(members.site[field]).tolist()
+    return int(sites[0]) if len(sites) == 1 and sites[0] >= 0 else None
+
+
 def _is_only(site: int, members: Members, value: Value | None) -> bool:
     """Whether nothing is left of a value without the site's units."""
     fields = value.fields if isinstance(value, Value) else ()
-    return any(bool((members.site[field] == site).all()) for field in fields)
+    return any(_only_site(members, field) == site for field in fields)
 
 
 def _pinned(lanes: list[Lane], held: Mapping[int, tuple[str, str]], root: Labels) -> Iterable[Pinned]:

@@ -95,7 +95,8 @@ class Firm:
 class Coupling:
     """The labels of one graph and what has been learnt about them; filled by the rules, read by `groups`.
 
-    Every row of a `grid` must lose equally many entries, if any. `whole_heads` asks for heads of attention as units.
+    Every row of a `grid` must lose equally many entries, if any. `inferred` are fields of values of which some size
+    follows from the others, as it cannot where nothing is left. `whole_heads` asks for heads of attention as units.
     """
 
     def __init__(self, *, whole_heads: bool = False) -> None:
@@ -105,6 +106,7 @@ class Coupling:
         self.pins: list[Pin] = []
         self.firms: list[Firm] = []
         self.grids: list[Labels] = []
+        self.inferred: list[Labels] = []
         self.works: list[Work] = []
         self.tallies: list[Tally] = []
         self._edges: list[tuple[Labels, Labels]] = []

@@ -1,5 +1,6 @@
 """Rules of operators that only move entries: reshapes, transposes, concatenations, splits."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,21 @@ from secateur.coupling.call import Call, Result, unknown
 from secateur.coupling.labels import Coupling, Labels, Value, varying, vector
 from secateur.coupling.shapes import reshaped
 
+_SIZED = {"view", "reshape", "_unsafe_view", "unflatten"}  # by sizes, of which one may be left open
+
 
 def reshape(coupling: Coupling, call: Call) -> Result:
     """View, flatten, unflatten, squeeze: labels spread over each run of axes that changes, then reshaped like it."""
     x = call.args[0]
+    if call.operator in _SIZED and any(isinstance(arg, list) and -1 in arg for arg in call.args):
+        coupling.inferred += x.fields
     fields = [reshaped(field, x.shape, call.shape) for field in x.fields]
-    followed = [field for field in fields if field is not None]
-    axes = [axis for field in followed for axis in varying(field)]
-    if len(followed) == len(fields) and len(set(axes)) == len(axes):
-        return Value(call.shape, tuple(followed))
-    return unknown(coupling, call, "the reshape mixes units in a way that no rule follows")
+    axes = Counter(axis for field in fields if field is not None for axis in varying(field))
+    followed = [field is not None and all(axes[axis] == 1 for axis in varying(field)) for field in fields]
+    for field, is_followed in zip(x.fields, followed, strict=True):
+        if not is_followed:
+            coupling.pin(field, call.operator, "the reshape mixes units in a way that no rule follows")
+    return Value(call.shape, tuple(f for f, is_f in zip(fields, followed, strict=True) if f is not None and is_f))
 
 
 def same(coupling: Coupling, call: Call) -> Result:
@@ -126,11 +132,17 @@ def select(coupling: Coupling, call: Call) -> Result:
 
 
 def slices(coupling: Coupling, call: Call) -> Result:
-    """Part of an axis: units that lie along it are counted in the code, so they stay."""
+    """Part of an axis: units that lie along it are counted in the code, so they stay; of every n-th, n go together."""
     x, axis = call.args[0], call.arg(1, 0) % len(call.args[0].shape)
     field = x.along(axis)
     if field is None or call.shape[axis] == x.shape[axis]:
         return Value(call.shape, x.fields)
+    if _is_every_nth(call, x, axis) and vector(field, axis) is not None:
+        start, step = call.arg(2) or 0, call.args[4]
+        rows = field.reshape(-1, step)
+        coupling.join(rows, rows[:, :1])
+        taken = field.take(range(start, x.shape[axis], step), axis)
+        return Value(call.shape, (*(f for f in x.fields if f is not field), taken))
     coupling.pin(field, call.operator, "it takes a part at places fixed in the code")
     return Value(call.shape, tuple(f for f in x.fields if f is not field))
 
@@ -151,10 +163,16 @@ def index(coupling: Coupling, call: Call) -> Result:
 def roll(coupling: Coupling, call: Call) -> Result:
     """Entries change places along axes without units."""
     x = call.args[0]
-    places = call.arg(2 if call.operator == "roll" else 1, (), "dims")
-    for axis in places or range(len(x.shape)):
+    for axis in call.arg(2, (), "dims") or range(len(x.shape)):
         coupling.pin(x.along(axis), call.operator, "it moves units from one place to another")
     return x
+
+
+def flip(coupling: Coupling, call: Call) -> Result:
+    """Axes in reverse: without some units, the others are still in reverse."""
+    x = call.args[0]
+    axes = tuple(axis % len(x.shape) for axis in call.arg(1, (), "dims"))
+    return Value(call.shape, tuple(np.flip(field, axes) for field in x.fields))
 
 
 def pad(coupling: Coupling, call: Call) -> Result:
@@ -212,6 +230,15 @@ def getitem(coupling: Coupling, call: Call) -> Result:
     values, place = call.args
     value: Value = values[place]
     return value
+
+
+def _is_every_nth(call: Call, x: Value, axis: int) -> bool:
+    """Whether a slice takes one of every n entries to the end, wherever the first n are."""
+    start, end, step = call.arg(2) or 0, call.arg(3), call.arg(4, 1)
+    if not all(isinstance(number, int) for number in (start, step)) or call.operator != "slice":
+        return False
+    reaches_end = end is None or (isinstance(end, int) and end >= x.shape[axis])
+    return reaches_end and step > 1 and 0 <= start < step and x.shape[axis] % step == 0
 
 
 def _pieces(coupling: Coupling, call: Call, x: Value, axis: int, sizes: list[int]) -> Result:
