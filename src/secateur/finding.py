@@ -6,8 +6,9 @@ is seen by cutting a copy and comparing. Sites that do not follow are pinned, wi
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
+from fractions import Fraction
 
 import torch
 from torch import nn
@@ -94,10 +95,11 @@ def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     generator = torch.Generator().manual_seed(0)
     chosen: dict[str, tuple[int, ...]] = {}
     alike: Counter[int] = Counter()
+    shares: set[Fraction] = set()
     for family in _families(sites):
         steps = family[0].steps
-        # sites of the same size lose different numbers, so that sizes which are equal by chance do not stay so
-        count = min(1 + (steps // 4 + alike[steps]) % max(steps - 1, 1), steps - 1)
+        count = _count(steps, alike[steps], shares)
+        shares.add(Fraction(count, steps))
         alike[steps] += 1
         chosen |= {site.name: _some(site, count, generator) for site in family}
 
@@ -114,6 +116,12 @@ def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
         return f"cut, it differs from the silenced original by {found.relative_difference:.1e} of the largest output"
 
     return trial
+
+
+def _count(steps: int, number: int, shares: Set[Fraction]) -> int:
+    """How many steps a site loses: another share than others do, so that a size taken from another does not fit."""
+    counts = [min(1 + (steps // 4 + number + more) % max(steps - 1, 1), steps - 1) for more in range(max(steps - 1, 1))]
+    return next((count for count in counts if Fraction(count, steps) not in shares), counts[0])
 
 
 def _some(site: Site, count: int, generator: torch.Generator) -> tuple[int, ...]:

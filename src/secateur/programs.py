@@ -6,7 +6,7 @@ import re
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -16,7 +16,9 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.fx import Node
 
+from secateur import einsums
 from secateur.errors import ExportError, ModelError
 from secateur.task import Arguments
 
@@ -28,7 +30,7 @@ NO_VALUES = (
 )
 _OURS = str(Path(__file__).resolve().parent)
 _TORCH = Path(torch.__file__).resolve().parent
-_NOT_THEIRS = (_OURS, str(_TORCH), str(_TORCH.parent / "sympy"))
+_NOT_THEIRS = (_OURS, str(_TORCH), *(str(_TORCH.parent / name) for name in ("sympy", "jaxtyping", "beartype")))
 _STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _TALKATIVE = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "onnxscript", "onnx_ir", "transformers")
 
@@ -105,7 +107,7 @@ def in_code(error: BaseException) -> str:
     chain: BaseException | None = error
     while chain is not None:
         for frame in reversed(traceback.extract_tb(chain.__traceback__)):
-            if str(Path(frame.filename).resolve()).startswith(_OURS):
+            if _is_ours(frame.filename):
                 break  # what comes before has called us
             if _is_theirs(frame.filename):
                 return _at(frame.filename, frame.lineno or 0)
@@ -113,13 +115,13 @@ def in_code(error: BaseException) -> str:
     return ""
 
 
-def check_sizes(model: nn.Module, program: ExportedProgram) -> None:
+def check_sizes(model: nn.Module, nodes: Iterable[Node]) -> None:
     """Refuse a forward in which a tensor's size follows from the data's values.
 
     Raises:
         ModelError: names the line.
     """
-    for node in program.graph.nodes:
+    for node in nodes:
         value = node.meta.get("val")
         sizes: tuple[Any, ...] = tuple(value.shape) if isinstance(value, Tensor) else ()
         if any(isinstance(size, torch.SymInt) and not size.node.has_hint() for size in sizes):
@@ -129,6 +131,12 @@ def check_sizes(model: nn.Module, program: ExportedProgram) -> None:
                 f"{type(model).__name__}: the data's values decide how large a tensor is{where}; keep its size, and "
                 "put zeros in place of what is left out (torch.where)."
             )
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a file is ours, other than what the model's own code calls while it is traced."""
+    place = str(Path(file).resolve())
+    return place.startswith(_OURS) and place != str(Path(einsums.__file__).resolve())
 
 
 def _is_theirs(file: str) -> bool:

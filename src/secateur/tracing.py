@@ -79,8 +79,9 @@ def sites_in(traced: Traced, *, whole_heads: bool = False, any_name: bool = Fals
     `any_name` takes every number on a module that equals a size for that size, not just those of usual names.
 
     Raises:
-        ModelError: nothing at all can be removed; the message lists why.
+        ModelError: nothing at all can be removed (the message lists why), or the data decide how large a tensor is.
     """
+    check_sizes(traced.model, traced.nodes)
     coupling = Coupling(whole_heads=whole_heads)
     flow = _flow(traced, coupling, any_name=any_name)
     sites, pinned = sites_of(coupling, flow)
@@ -155,14 +156,12 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
     try:
         with quiet(), unfused_attention(), Unfolded():
-            program = torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
+            return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
     except FAILURES as error:
         raise ModelError(
             f"{type(model).__name__}: torch.export cannot follow its forward: {reason_of(error)}{in_code(error)}; "
             f"{NO_VALUES}"
         ) from error
-    check_sizes(model, program)
-    return program
 
 
 def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
