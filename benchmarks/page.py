@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 
-from benchmarks import best, coverage_section, sections, speed_section
+from benchmarks import best, cifar_section, coverage_section, sections, speed_section
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables_fresh": best.tables_fresh,
     "tables_best": best.tables_best,
     "tables": sections.tables,
+    "cifar_oneshot": cifar_section.oneshot,
     "scoring": sections.scoring,
+    "scoring_conv": cifar_section.scoring_conv,
     "coverage": coverage_section.coverage,
     "coverage_first": coverage_section.coverage,
     "speed": speed_section.speed,
