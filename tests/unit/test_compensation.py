@@ -131,7 +131,7 @@ def test_the_regression_on_the_kept_units_is_that_of_numpy() -> None:
 def test_units_that_depend_on_the_others_are_handed_over_without_loss(how: str) -> None:
     model, x = net(activation=nn.Identity), rows(ROWS, 4)  # eight units of four inputs
     found = repaired(model, x, {"0": (0, 3, 6)}, how)
-    (fold,) = found.folds
+    fold = found.folds[0]
     assert fold.used == how
     assert fold.error_before > 1e-3
     assert fold.error_after < 1e-6
@@ -242,7 +242,7 @@ def test_a_mean_that_would_do_harm_is_refused_and_the_fold_says_so() -> None:
     x[UNSEEN - 1 :: UNSEEN, 0] = -1.0
     small, plan = cut(model, x, {"0": (0,)})
     found = repair(small, model, plan, task_of(x), how="mean")
-    (fold,) = found.folds
+    fold = found.folds[0]
     assert (fold.asked, fold.used) == ("mean", "none")
     assert fold.reason == "no mean fold lowered the error on unseen rows"
     assert fold.error_before == fold.error_after
@@ -289,7 +289,7 @@ def test_folds_that_together_do_harm_are_all_taken_back() -> None:
     model = Folded()
     small, plan = cut(model, x, {"first": (0,)})
     found = repair(small, model, plan, task_of(x), how="mean")
-    (fold,) = found.folds
+    fold = found.folds[0]
     assert fold.used == "none"
     assert "together the folds took the output further from the original's" in fold.reason
     assert fold.error_after == fold.error_before
@@ -351,7 +351,7 @@ class Handwritten(nn.Module):
 def test_layers_written_by_hand_are_mended_too(kind: str, how: str) -> None:
     model, x = Handwritten(kind), rows(ROWS, 4)
     found = repaired(model, x, {"weight": (1, 4)}, how)
-    (fold,) = found.folds
+    fold = found.folds[0]
     assert fold.layer == "read"
     if how == "mean" and kind != "with its bias":
         assert fold.used == "none"  # there is nothing that could take a constant

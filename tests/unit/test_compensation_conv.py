@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from secateur.budget import plan_of
-from secateur.compensation import Repaired, proposals, repair
+from secateur.compensation import Repaired, proposals, repair, walk
 from secateur.compensation.layers import layers_of
 from secateur.compensation.windows import Window, places_for, window_of
 from secateur.finding import find_sites
@@ -214,3 +214,38 @@ def test_depthwise_convolutions_pass_the_work_on_to_the_next() -> None:
     assert [layer.name for layer in layers_of(trace(model, x[:2]), plan)] == ["5"]
     found = repaired(model, x, {"0": (1, 4)}, "reconstruct")
     assert found.folds[0].error_after < 0.8 * found.folds[0].error_before
+
+
+def test_layers_after_those_that_read_removed_units_mend_what_is_left() -> None:
+    model = net(nn.ReLU(), nn.Conv2d(6, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    x = images(200)
+    found = repaired(model, x, {"0": (1, 4)}, "reconstruct")
+    assert [fold.layer for fold in found.folds] == ["3", "5", "7"]
+    assert all(fold.error_after < fold.error_before for fold in found.folds)
+    assert [fold.layer for fold in repaired(model, x, {"0": (1, 4)}, "least_squares").folds] == ["3"]
+
+
+def test_a_weight_that_is_used_twice_is_not_solved_anew_for_one_use() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.same = nn.Linear(4, 6), nn.Linear(6, 4), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.second(self.first(x).relu())
+            return self.same(self.same(x).relu())
+
+    x = torch.randn(100, 4)
+    plan = plan_of(find_sites(Twice(), x), {"first": (0,)})
+    assert [layer.name for layer in layers_of(trace(Twice(), x), plan, downstream=True)] == ["second"]
+
+
+def test_a_layer_that_is_too_wide_is_left_alone_and_says_what_it_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = net(nn.ReLU(), nn.Conv2d(6, 4, 3, bias=False), nn.BatchNorm2d(4))
+    x = images()
+    whole = repaired(model, x, {"0": (1, 4)}, "mean").folds[0]
+    monkeypatch.setattr(walk, "_MOST_COLUMNS", 35)
+    (fold,) = repaired(model, x, {"0": (1, 4)}, "mean").folds
+    assert fold.used == "none"
+    assert fold.error_after == fold.error_before == pytest.approx(whole.error_before, rel=1e-9)
+    assert fold.reason == "its 36 inputs are too many to solve for; 35 are the most"

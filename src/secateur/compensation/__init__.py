@@ -60,7 +60,7 @@ def repair(
     if how == "none" or not plan.removed:
         return Repaired(mended, plan, ())
     traced = trace(model, task)
-    layers = layers_of(traced, plan)
+    layers = layers_of(traced, plan, downstream=how == "reconstruct")
     rows = rows or _enough(traced)
     folds = mend_(mended, traced, layers, task, how, rows)
     before, after = (_departure(net, model, task, rows) for net in (small, mended))

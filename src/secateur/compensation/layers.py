@@ -1,5 +1,6 @@
 """The layers that read removed units: their weights in both networks, and which entries went."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,24 +53,29 @@ class Layer:
         return 1 if self.window else -1
 
 
-def layers_of(traced: Traced, plan: Plan) -> tuple[Layer, ...]:
-    """The layers that read removed units, in the order of the data."""
+def layers_of(traced: Traced, plan: Plan, *, downstream: bool = False) -> tuple[Layer, ...]:
+    """The layers that read removed units, in the order of the data; `downstream`, all that come after the first too.
+
+    Those lose no inputs, but what they read has changed: solved anew, they mend what the layers before them left.
+    """
     cut = {(cut.tensor, cut.axis): cut for cut in plan.cuts}
     readers: dict[str, Node] = {}
+    uses = Counter(weight_of(traced, node) for node in traced.nodes)
     for node in traced.nodes:
         weight = weight_of(traced, node)
-        if weight is not None and cut.get((weight, 1)) and cut[(weight, 1)].removed:
+        is_reader = weight is not None and (weight, 1) in cut and bool(cut[(weight, 1)].removed)
+        if weight is not None and (is_reader or (downstream and readers and uses[weight] == 1)):
             readers.setdefault(weight, node)
     layers = []
     for weight, node in readers.items():
-        gone = torch.tensor(cut[(weight, 1)].removed, dtype=torch.long)
+        gone = torch.tensor(cut[(weight, 1)].removed if (weight, 1) in cut else (), dtype=torch.long)
         out, length = width.tensors_of(traced.model)[weight].shape[:2]
         gone_out = cut[(weight, 0)].removed if (weight, 0) in cut else ()
         norm = norm_after(traced, node)
         layers.append(
             Layer(
                 weight=weight,
-                bias=_bias_of(traced, node, may_gain=norm is None),
+                bias=_bias_of(traced, node, may_gain=norm is None and len(gone) > 0),
                 kept=_rest(length, gone.tolist()),
                 gone=gone,
                 kept_out=_rest(out, gone_out),

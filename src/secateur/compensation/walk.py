@@ -21,7 +21,7 @@ from secateur.compensation.batches import UNSEEN, argument_batches, unseen_among
 from secateur.compensation.layers import Layer, weight_of, write_
 from secateur.compensation.norms import steerable
 from secateur.compensation.proposals import Proposal, Seen, candidates, chosen
-from secateur.compensation.rows import alone, at, read_at, seen_in
+from secateur.compensation.rows import Places, alone, at, read_at, seen_in
 from secateur.compensation.windows import places_for
 from secateur.graph import Traced, Walk, operator_of
 from secateur.inference import evaluating
@@ -30,6 +30,7 @@ from secateur.stats import Gram
 from secateur.task import Arguments, Task
 from secateur.tracing import trace
 
+_MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
 _PASSING = {"dropout", "alias", "contiguous", "clone", "detach", "to"}
 
 
@@ -44,6 +45,21 @@ class _Stop:
     walks: tuple[Walk, ...]
     arguments: tuple[tuple[Any, ...], ...]
     outputs: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Where a batch is looked at, which of these rows only judge, and what the cut layer should put out at each.
+
+    `before` examples came in earlier batches, of `total` in all.
+    """
+
+    number: int
+    where: Places
+    judging: Tensor
+    wanted: Tensor
+    before: int
+    total: int
 
 
 def mend_(small: nn.Module, traced: Traced, layers: tuple[Layer, ...], task: Task, how: str, rows: int) -> list[Fold]:
@@ -90,6 +106,8 @@ def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False)
 
 def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Stop, _Stop], how: str) -> Fold:
     scale, steered = _scale(small, layer)
+    if math.prod(stops[1].arguments[0][1].shape[1:]) > _MOST_COLUMNS:
+        return _left_alone(layer, stops, scale, steered, how)
     original = width.tensors_of(traced.model)[layer.weight].detach().double()[layer.kept_out]
     original = original * scale.reshape(-1, *[1] * (original.dim() - 1))
     old = _as_it_stands(small, layer, scale)
@@ -127,16 +145,45 @@ def _as_it_stands(small: nn.Module, layer: Layer, scale: Tensor) -> Proposal:
 
 def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tensor, how: str) -> list[Seen]:
     """What was seen at every group of the layer, over all batches."""
+    # a layer of many columns is a large problem: float64 where it is cheap or asked for by the model
+    inputs = stops[1].arguments[0][0]
+    dtype = torch.float64 if layer.window is None else torch.promote_types(inputs.dtype, torch.float32)
+    seen: list[Seen] = []
+    for batch in _batches(layer, stops, scale, steered):
+        read = read_at(layer, stops[1].arguments[batch.number][0], batch.where)
+        whole = stops[0].arguments[batch.number][0]
+        others = alone(layer, whole, batch.where, before=batch.before, total=batch.total)
+        groups = zip(read, batch.wanted.chunk(layer.groups, 1), others, strict=True)
+        found = [seen_in(group, batch.judging, how=how, dtype=dtype) for group in groups]
+        seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found
+    return seen
+
+
+def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tensor, how: str) -> Fold:
+    """The record of a layer that is too wide to be solved for: what it misses as it stands."""
+    cut = stops[1]
+    error, target = 0.0, Gram.of(scale.new_zeros(0, 0), scale.new_zeros(0, len(scale)))
+    for batch in _batches(layer, stops, scale, steered):
+        output = cut.walks[batch.number].operator(cut.node)(*cut.arguments[batch.number])
+        missed = at(layer, output, batch.where) * scale - batch.wanted
+        error += float(missed[batch.judging].double().square().sum())
+        wanted = batch.wanted[batch.judging]
+        target = target.merge(Gram.of(wanted[:, :0], wanted))
+    error /= max(target.count * len(scale), 1) * _spread(target)
+    columns = math.prod(cut.arguments[0][1].shape[1:])
+    reason = f"its {columns} inputs are too many to solve for; {_MOST_COLUMNS} are the most"
+    return Fold(layer.name, how, "none", error, error, reason)
+
+
+def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tensor) -> Iterator[_Batch]:
+    """Where each batch is looked at, and what the cut layer should put out there."""
     original, cut = stops
     skips = _skip(original), _skip(cut)
     total = sum(len(args[0]) for args in cut.arguments)
     columns = math.prod(cut.arguments[0][1].shape[1:])
     stays = layer.kept_out.to(scale.device)
-    # a layer of many columns is a large problem: float64 where it is cheap or asked for by the model
-    dtype = torch.float64 if layer.window is None else torch.promote_types(cut.arguments[0][0].dtype, torch.float32)
-    seen: list[Seen] = []
     before = rows_before = 0
-    for number, (whole, part) in enumerate(zip(original.arguments, cut.arguments, strict=True)):
+    for number, whole in enumerate(original.arguments):
         output = original.outputs[number]
         axes = [size for axis, size in enumerate(output.shape) if axis != layer.axis % output.dim()]
         where = places_for(axes, before=before, total=total, columns=columns)
@@ -146,12 +193,8 @@ def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tens
             missed = skip - at(layer, cut.walks[number].value(skips[1]), where)
             wanted = wanted + torch.where(steered, missed, torch.zeros_like(missed))
         judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total).to(scale.device)
-        inputs, others = read_at(layer, part[0], where), alone(layer, whole[0], where, before=before, total=total)
-        groups = zip(inputs, wanted.chunk(layer.groups, 1), others, strict=True)
-        found = [seen_in(group, judging, how=how, dtype=dtype) for group in groups]
-        seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found
-        before, rows_before = before + len(part[0]), rows_before + len(where[0])
-    return seen
+        yield _Batch(number, where, judging, wanted, before, total)
+        before, rows_before = before + len(whole[0]), rows_before + len(where[0])
 
 
 def _own_constant(layer: Layer, arguments: tuple[Any, ...], stays: Tensor) -> Tensor | float:
