@@ -39,8 +39,8 @@ def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Pl
         --remove 70% --rounds 2 --out runs/digits
       secateur compress --model mine.py:build --weights mine.pth \
         --data "csv:table.csv?target=label" --max-drop 0.5 --out runs/mine
-      secateur compress --model zoo:resnet20 --weights resnet20.th --data cifar10:DIR \
-        --macs 50% --recover 1 --out runs/resnet20
+      secateur compress --model zoo:resnet20 --weights resnet20.th \
+        --data cifar10:DIR --macs 50% --recover 1 --out runs/resnet20
     """
     from secateur.cli.recipes import recipe_of
     from secateur.cli.running import Job, run
