@@ -23,8 +23,8 @@ def oneshot(result: Result) -> str:
             "## ResNets on CIFAR-10, cut once and not trained",
             "",
             f"Published weights; the same share of the inner channels of every block goes, {settings['calibration']:,} training images calibrate (compensation sees no "
-            f"labels; `taylor` and torch-pruning's Taylor and Hessian do), the first {settings['test']:,} test images judge. torch-pruning's criteria cut the same layers by the same "
-            "share, so the multiply-adds agree. One run; only `chance` is random (mean of its seeds, in brackets the lowest and the highest).",
+            f"labels; `taylor` and torch-pruning's Taylor do), the first {settings['test']:,} test images judge. torch-pruning's criteria cut the same layers by the same "
+            "share; it rounds widths down, we to the nearest, so that its networks may be a little smaller (`MACs left`). One run; only `chance` is random (mean of its seeds, in brackets the lowest and the highest).",
             "",
             *parts,
             "What is done after choosing matters more than the choice: `reconstruct` lifts every choice, `chance` included. Processor seconds for one "
@@ -69,13 +69,17 @@ def _table(records: list[Result]) -> str:
             by[(name, record["share"])].append(record)
     hows = [how for how in HOWS if any(how in record["accuracy"] for record in records)]
     shares = sorted({share for _, share in by})
-    left = {share: next(r["macs_left"] for (_, s), (r, *_) in by.items() if s == share) for share in shares}
-    head = ["choice", *(f"{how}, {left[share]:.2f} of MACs" for share in shares for how in hows)]
+    head = ["choice", *(text for share in shares for text in (f"MACs left, {share:.0%} gone", *hows))]
     rows = [
-        [name, *(_cell(by.get((name, share), []), how) for share in shares for how in hows)]
+        [name, *(text for share in shares for text in _at_share(by.get((name, share), []), hows))]
         for name in dict.fromkeys(name for name, _ in by)
     ]
     return table(head, rows)
+
+
+def _at_share(records: list[Result], hows: list[str]) -> list[str]:
+    left = f"{records[0]['macs_left']:.3f}" if records else ""
+    return [left, *(_cell(records, how) for how in hows)]
 
 
 def _cell(records: list[Result], how: str) -> str:
