@@ -118,7 +118,7 @@ def test_the_tables_say_what_a_reader_asks_first() -> None:
         "12 of 24 units removed, 1 of 1 round kept",
         "parameters",
         "MACs per row",
-        "activations of a row, at most",
+        "peak activations per row",
         "latency, 32 rows",
         "validation accuracy",
         "test accuracy",

@@ -140,7 +140,7 @@ def test_operators_are_listed_largest_first_where_there_are_several() -> None:
     mixed = Measurement(9, 700, 99, macs_by_operator={"conv2d": 200, "linear": 500}, peak_activation_bytes=2_000)
     shown = printed(measured("", mixed, "test"))
     assert "MACs per row 700 of which linear 500 of which conv2d 200" in shown
-    assert "activations of a row, at most 2.00 kB" in shown
+    assert "peak activations per row 2.00 kB" in shown
     assert "of which" not in printed(measured("", replace(mixed, macs_by_operator={"linear": 700}), "test"))
 
 

@@ -14,7 +14,7 @@ from secateur.result import Fold, Latency, Measurement
 _IN_POINTS = ("accuracy", "r2")
 _GOOD, _BAD = "green", "red"
 _BAR = 20  # characters
-_MEMORY = "activations of a row, at most"
+_MEMORY = "peak activations per row"
 
 
 def compared(title: str, before: Measurement, after: Measurement) -> Table:
