@@ -6,7 +6,7 @@ is seen by cutting a copy and comparing. Sites that do not follow are pinned, wi
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
@@ -43,11 +43,11 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     arguments = example.example() if isinstance(example, Task) else arguments_of_example(example)
     traced = trace_on(_stirred(model), arguments)
     sites = sites_in(traced, whole_heads=whole_heads)
-    reasons = _refused(_families(sites), _trial(traced, sites, arguments))
+    reasons = _unfollowed(traced, sites, arguments)
     if reasons:  # perhaps a size goes by a name of the user's own
         more = sites_in(traced, whole_heads=whole_heads, any_name=True)
         if more != sites:
-            other = _refused(_families(more), _trial(traced, more, arguments))
+            other = _unfollowed(traced, more, arguments)
             sites, reasons = (more, other) if len(other) < len(reasons) else (sites, reasons)
     if not reasons:
         return sites
@@ -90,18 +90,38 @@ def _families(sites: Sites) -> list[Family]:
     return found
 
 
-def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
+def _losses(families: Sequence[Family], unlike: Mapping[str, int] | None = None) -> dict[str, int]:
+    """How many steps each site loses in a trial, by the name of its family's first.
+
+    Each another share, as far as there are any, so that a size taken from another does not fit; those with the fewest
+    shares to choose from choose first. `unlike` is what each lost in an earlier trial: now another number, if it can.
+    """
+    losses: dict[str, int] = {}
+    alike: Counter[int] = Counter()
+    shares: set[Fraction] = set()
+    for first, *_ in sorted(families, key=lambda family: family[0].steps):
+        before = (unlike or {}).get(first.name)
+        losses[first.name] = _count(first.steps, alike[first.steps], shares, before)
+        shares.add(Fraction(losses[first.name], first.steps))
+        alike[first.steps] += 1
+    return losses
+
+
+def _parts(families: Sequence[Family], losses: Mapping[str, int]) -> list[list[Family]]:
+    """Some of the sites at a time, so that of any two which lose the same share one part cuts one alone."""
+    alike: dict[Fraction, list[Family]] = defaultdict(list)
+    for family in families:
+        alike[Fraction(losses[family[0].name], family[0].steps)].append(family)
+    bits = (max((len(same) for same in alike.values()), default=1) - 1).bit_length()
+    return [[family for same in alike.values() for n, family in enumerate(same) if n >> b & 1] for b in range(bits)]
+
+
+def _trial(traced: Traced, sites: Sites, arguments: Arguments, losses: Mapping[str, int]) -> Trial:
     """A function that cuts some sites of a copy and says what went wrong; nothing, if they follow."""
     generator = torch.Generator().manual_seed(0)
     chosen: dict[str, tuple[int, ...]] = {}
-    alike: Counter[int] = Counter()
-    shares: set[Fraction] = set()
     for family in _families(sites):
-        steps = family[0].steps
-        count = _count(steps, alike[steps], shares)
-        shares.add(Fraction(count, steps))
-        alike[steps] += 1
-        chosen |= {site.name: _some(site, count, generator) for site in family}
+        chosen |= {site.name: _some(site, losses[family[0].name], generator) for site in family}
 
     def trial(some: Sequence[Family]) -> str:
         small = width.copied(traced.model)
@@ -118,9 +138,10 @@ def _trial(traced: Traced, sites: Sites, arguments: Arguments) -> Trial:
     return trial
 
 
-def _count(steps: int, number: int, shares: Set[Fraction]) -> int:
+def _count(steps: int, number: int, shares: Set[Fraction], unlike: int | None) -> int:
     """How many steps a site loses: another share than others do, so that a size taken from another does not fit."""
     counts = [min(1 + (steps // 4 + number + more) % max(steps - 1, 1), steps - 1) for more in range(max(steps - 1, 1))]
+    counts = [count for count in counts if count != unlike] or counts
     return next((count for count in counts if Fraction(count, steps) not in shares), counts[0])
 
 
@@ -130,19 +151,32 @@ def _some(site: Site, count: int, generator: torch.Generator) -> tuple[int, ...]
     return tuple(sorted(torch.cat(orders).tolist()))
 
 
-def _refused(families: Sequence[Family], trial: Trial) -> dict[str, str]:
+def _unfollowed(traced: Traced, sites: Sites, arguments: Arguments) -> dict[str, str]:
     """The sites that the model's forward does not follow, with what went wrong."""
-    if not trial(families):
+    families = _families(sites)
+    losses = _losses(families)
+    trial = _trial(traced, sites, arguments, losses)
+    again = _trial(traced, sites, arguments, _losses(families, losses))  # what fits once by chance does not fit twice
+    tests = [(trial, families), (again, families), *((trial, part) for part in _parts(families, losses))]
+    if not any(wrong(some) for wrong, some in tests):
         return {}
+    refused = _refused(families, trial)
+    for wrong, some in tests:
+        rest = [family for family in some if family[0].name not in refused]
+        reason = wrong(rest) if rest else ""
+        refused |= _named(rest, reason) if reason else {}
+    return refused
+
+
+def _refused(families: Sequence[Family], trial: Trial) -> dict[str, str]:
+    """The sites that do not follow, where some do not: looked for by kind."""
     kinds: dict[str, list[Family]] = defaultdict(list)
     for family in families:
         kinds[_LAYERS.sub("#", family[0].name)].append(family)
     refused: dict[str, str] = {}
     for alike in kinds.values():
         refused |= _refused_among(alike, trial)
-    rest = [family for family in families if family[0].name not in refused]
-    reason = trial(rest) if rest else ""
-    return refused | (_named(rest, reason) if reason else {})
+    return refused
 
 
 def _refused_among(families: Sequence[Family], trial: Trial) -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""Trials of sites: sizes that follow from other sizes are never fitted by chance."""
+
+import itertools
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from secateur.finding import _losses, _parts, find_sites
+from secateur.sites import Site
+
+STEPS = st.lists(st.integers(2, 9), min_size=1, max_size=12)
+
+
+def families(steps: list[int]) -> list[tuple[Site, ...]]:
+    return [(Site(f"site{number}", units, (), (), ()),) for number, units in enumerate(steps)]
+
+
+@given(STEPS)
+def test_of_any_two_sites_with_the_same_share_one_is_cut_alone(steps: list[int]) -> None:
+    found = families(steps)
+    losses = _losses(found)
+    parts = [{family[0].name for family in part} for part in _parts(found, losses)]
+    for (one,), (other,) in itertools.combinations(found, 2):
+        if Fraction(losses[one.name], one.units) == Fraction(losses[other.name], other.units):
+            assert any((one.name in part) != (other.name in part) for part in parts)
+
+
+@given(STEPS)
+def test_every_site_loses_some_and_keeps_some(steps: list[int]) -> None:
+    found = families(steps)
+    assert all(1 <= _losses(found)[site.name] < site.units for (site,) in found)
+
+
+def test_sites_with_room_lose_other_shares() -> None:
+    found = families([4, 2, 8])
+    losses = _losses(found)
+    assert len({Fraction(losses[site.name], site.units) for (site,) in found}) == 3
+    assert _parts(found, losses) == []
+
+
+@pytest.mark.parametrize("width", [2, 4, 6])
+def test_a_size_taken_from_the_inputs_width_holds_what_depends_on_it(width: int) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.both, self.free = nn.Linear(3, width), nn.Linear(width, 2 * width), nn.Linear(width, 5)
+            self.head = nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            one, other = self.both(x).split(x.shape[-1], dim=-1)
+            return self.head(self.free(one * other))
+
+    sites = find_sites(Counting(), torch.randn(2, 3))
+    assert sites.names == ("free",)
