@@ -13,6 +13,7 @@ from benchmarks.peers import torch_pruned_inner
 from secateur import data, storage, zoo
 from secateur.compensation import repair
 from secateur.counting import count
+from secateur.plan import Plan
 from secateur.sites import Sites
 from secateur.task import Task
 from secateur.tracing import trace
@@ -35,31 +36,37 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """The record of one job: accuracy on the test images, and multiply-adds beside the untouched network's."""
-    model, task = _network(job), _task(job)
+    model, task = network(job), _task(job)
     record = {key: job[key] for key in ("network", "share", "method", "peer", "seed") if key in job}
-    whole = _macs(model, task)
+    whole = macs(model, task)
     if job.get("method") == "untouched":
-        return record | {"macs": whole, "accuracy": {"none": _accuracy(model, task)}}
+        return record | {"macs": whole, "accuracy": {"none": accuracy(model, task)}}
     if "peer" in job:
         small = torch_pruned_inner(model, task, job["peer"], job["share"], job["inner"])
-        return record | {"macs_left": _macs(small, task) / whole, "accuracy": {"none": _accuracy(small, task)}}
+        return record | {"macs_left": macs(small, task) / whole, "accuracy": {"none": accuracy(small, task)}}
     begun = time.process_time()
-    sites = sc.find_sites(model, task)
-    settings = {"seed": job["seed"]} if job["method"] == "chance" else {}
-    scores = sc.score(model, sites, task, sc.methods.get(job["method"], **settings))
-    plan = sc.select(scores, sites, sc.Share(job["share"]), protect=_others(sites, job["inner"]))
-    small = sc.apply(model, plan)
-    record |= {"macs_left": _macs(small, task) / whole, "seconds": {"choosing": time.process_time() - begun}}
+    small, plan = cut_by_method(model, task, job)
+    record |= {"macs_left": macs(small, task) / whole, "seconds": {"choosing": time.process_time() - begun}}
     record["accuracy"] = {}
     for how in job["compensations"]:
         begun = time.process_time()
         mended = repair(small, model, plan, task, how=how).model
         record["seconds"][how] = time.process_time() - begun
-        record["accuracy"][how] = _accuracy(mended, task)
+        record["accuracy"][how] = accuracy(mended, task)
     return record
 
 
-def _network(job: dict[str, Any]) -> nn.Module:
+def cut_by_method(model: nn.Module, task: Task, job: dict[str, Any]) -> tuple[nn.Module, Plan]:
+    """The model without a share of every inner layer's channels, and the plan."""
+    sites = sc.find_sites(model, task)
+    settings = {"seed": job["seed"]} if job["method"] == "chance" else {}
+    scores = sc.score(model, sites, task, sc.methods.get(job["method"], **settings))
+    plan = sc.select(scores, sites, sc.Share(job["share"]), protect=_others(sites, job["inner"]))
+    return sc.apply(model, plan), plan
+
+
+def network(job: dict[str, Any]) -> nn.Module:
+    """The published network."""
     (weights,) = Path(job["folder"]).glob(f"weights/*/{job['network']}-*.th")
     return storage.load_weights(zoo.build(job["network"]), weights).eval()
 
@@ -76,12 +83,14 @@ def _task(job: dict[str, Any]) -> Task:
     return Task.classification(calibration=calibration, test=batches)
 
 
-def _accuracy(model: nn.Module, task: Task) -> float:
+def accuracy(model: nn.Module, task: Task) -> float:
+    """On the test images, in points."""
     measured = sc.measure(model.to(memory_format=torch.channels_last), task, split="test", latency=False)
     return float(measured.quality["accuracy"])
 
 
-def _macs(model: nn.Module, task: Task) -> int:
+def macs(model: nn.Module, task: Task) -> int:
+    """Multiply-adds per image."""
     return sum(count(trace(model, task)).macs_by_operator.values())
 
 
