@@ -266,7 +266,6 @@ def test_a_misspelt_setting_suggests_the_nearest() -> None:
         ("ocnna", {"energy": 1.0}),
         ("obce", {"summary": "min"}),
         ("obce", {"quantile": 1.5}),
-        ("pbce", {"summary": "min"}),
     ],
 )
 def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object]) -> None:
