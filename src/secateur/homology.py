@@ -99,7 +99,7 @@ class Cloud:
 
 
 def summaries(
-    clouds: Mapping[str, Sequence[Cloud]], how: Literal["max", "total", "entropy", "quantile"], quantile: float
+    clouds: Mapping[str, Sequence[Cloud]], how: Literal["max", "total", "entropy", "quantile"], quantile: float = 0.95
 ) -> dict[str, Float64[Tensor, " units"]]:
     """For every site, the mean of its layers' summaries."""
     return {
