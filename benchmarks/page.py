@@ -12,6 +12,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "cifar_oneshot": cifar_section.oneshot,
     "scoring": sections.scoring,
     "scoring_conv": cifar_section.scoring_conv,
+    "homology": sections.homology,
     "coverage": coverage_section.coverage,
     "coverage_first": coverage_section.coverage,
     "speed": speed_section.speed,
