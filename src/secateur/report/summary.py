@@ -127,7 +127,7 @@ def _cards(result: Result[Any]) -> list[Html]:
     cards = [
         _cost("parameters", before.parameters, after.parameters, figures.short),
         _cost("MACs per example", before.macs, after.macs, figures.short),
-        _cost("size on disk", before.size_bytes, after.size_bytes, figures.size),
+        _cost("size of the weights", before.size_bytes, after.size_bytes, figures.size),
     ]
     for pair in pairs:
         name = latency_name(latency_key(pair.before), alone=alone)
