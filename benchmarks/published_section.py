@@ -16,7 +16,8 @@ def published(name: str) -> str:
     records = [record for result in results for record in result["records"] if record["method"] == name]
     rows = [
         [
-            f"{row['network']}, {row['data']}" + (f" ({row['base']:.2f} %)" if "base" in row else ""),
+            row["network"],
+            row["data"] + (f" ({row['base']:.2f} %)" if "base" in row else ""),
             row["method"],
             f"{-row['drop']:+.2f}",
             f"{row['left']:g}",
@@ -35,7 +36,8 @@ def published(name: str) -> str:
             f"{paper['note']}",
             "",
             table(
-                ["network, data", "method", "change", "parameters left %", "our change", "our parameters left %"], rows
+                ["network", "data", "method", "change", "parameters left %", "our change", "our parameters left %"],
+                rows,
             ),
             "",
         ]
