@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from footprint import untouched
 from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
+from secateur.compensation import repair
 from secateur.errors import BudgetError, DataError, ModelError, UnknownNameError
 from secateur.finding import find_sites
 from secateur.inference import evaluating
@@ -179,6 +181,16 @@ def test_a_machine_that_slows_down_makes_no_network_slower(monkeypatch: pytest.M
     assert [one.batch_size for one in result.final.latency] == [1, 32]
     for before, after in zip(result.original.latency, result.final.latency, strict=True):
         assert after.median_ms == pytest.approx(before.median_ms, rel=0.2)
+
+
+def test_the_time_of_a_cut_leaves_out_its_compensation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*given: Any, **settings: Any) -> Any:
+        time.sleep(3.0)
+        return repair(*given, **settings)
+
+    monkeypatch.setattr("secateur.pipeline.rounds.repair", slow)
+    _, cut, compensated = compress(net(), task_of(), recipe(Share(0.5), compensate="mean")).steps
+    assert compensated.seconds - cut.seconds >= 3.0
 
 
 def test_a_run_that_removes_nothing_is_timed_once() -> None:
