@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks import best, cifar_section, coverage_section, sections, speed_section
+from benchmarks import best, cifar_section, coverage_section, published_section, sections, speed_section
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
@@ -21,7 +21,7 @@ STANDING_IN = ("coverage_first",)  # experiments that a larger one is to replace
 INTRODUCTION = """# Results
 
 Every figure on this page comes from a file in `benchmarks/results`, which also names the commit, the versions, the machine, the seeds and all
-settings; the experiments are in `benchmarks/experiments`. `make results` writes this page anew. Quality is in points: accuracy in percent, or
+settings; the experiments are in `benchmarks/experiments`. Papers' figures, in `benchmarks/published`, are marked as such. `make results` writes this page anew. Quality is in points: accuracy in percent, or
 100 · R² in a regression. Seconds are from one machine in one run: compare them as ratios.
 """
 
@@ -33,6 +33,7 @@ def main() -> None:
         result = newest(name)
         if result or name not in STANDING_IN:
             written.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
+    written.append(published_section.published("ocnna"))
     (HERE.parent / "docs" / "results.md").write_text("\n".join(written), encoding="utf-8")
 
 
