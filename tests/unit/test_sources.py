@@ -24,6 +24,7 @@ from secateur.sources.addresses import Address, FromFile, FromHub, FromLibrary, 
         ("hf:runs/bert", FromHub("runs/bert")),
         ("hf:org/bert?class=BertModel", FromHub("org/bert", "BertModel")),
         ("hf:/abs/dir", FromHub("/abs/dir")),
+        ("hf:dir?class=BertModel&outputs=3", FromHub("dir", "BertModel", 3)),
         ("torchvision:resnet18", FromLibrary("torchvision", "resnet18", {})),
         ("torchvision:vit_b_16?weights=DEFAULT", FromLibrary("torchvision", "vit_b_16", {"weights": "DEFAULT"})),
         ("timm:resnet18.a1_in1k?num_classes=5", FromLibrary("timm", "resnet18.a1_in1k", {"num_classes": "5"})),
@@ -64,6 +65,7 @@ def test_what_the_images_show_is_filled_in_where_the_address_is_silent(address: 
             "torchvision:vgg[?]weights: weights has no value; write weights=VAL",
         ),
         ("timm:vgg?a=1&a=2", SettingsError, "a is given twice"),
+        ("hf:bert?outputs=0", SettingsError, "hf: outputs='0'; it must be a whole number from 1 up"),
         ("hf:bert?clas=BertModel", UnknownNameError, "'clas' is not a known option of hf:; did you mean class"),
         ("tim:vgg", UnknownNameError, "'tim:' is not a known model address; known: FILE.py:FUNCTION, hf:DIR"),
     ],
@@ -131,10 +133,15 @@ def test_folders_that_cannot_be_trusted_or_read_are_refused(plain: Path) -> None
     with pytest.raises(FileError, match="'Bert' is no model class of transformers"):
         sources.build(f"hf:{plain}?class=Bert", 0, {})
     (plain / "model.safetensors").rename(plain / "pytorch_model.bin")
-    with pytest.raises(FileError, match=r"its weights are no safetensors \(pytorch_model.bin\); save them anew"):
+    with pytest.raises(
+        FileError, match=r"its pytorch_model.bin is damaged, or holds more than tensors, which .* code; save"
+    ):
         sources.build(f"hf:{plain}", 0, {})
     (plain / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}')
-    (plain / "pytorch_model.bin").unlink()
+    (plain / "pytorch_model.bin").rename(plain / "model.h5")
+    with pytest.raises(FileError, match=r"its weights are no safetensors \(model.h5\); save them anew"):
+        sources.build(f"hf:{plain}", 0, {})
+    (plain / "model.h5").unlink()
     (plain / "mine.py").write_text("raise SystemExit('run')")
     with pytest.raises(FileError, match=r"its config cannot be read: .*custom code"):
         sources.build(f"hf:{plain}", 0, {})

@@ -30,8 +30,8 @@ class Given:
         _given(
             metavar="ADDRESS",
             help="sklearn:NAME, csv:FILE?target=COLUMN, cifar10:DIR, cifar100:DIR, fashion_mnist:DIR, images:DIR (a "
-            "folder for each class), glue/TASK:DIR, hf:NAME, text:FILE, or FILE.py:FUNCTION that returns a Task. sites, "
-            "measure, verify and export do without: all models but your own FUNCTION know an example input.",
+            "folder for each class), glue/TASK:DIR, hf:NAME, text:FILE, or FILE.py:FUNCTION that returns a Task. "
+            "sites, measure, verify and export do without: all models but your own FUNCTION know an example input.",
         ),
     ] = None
     model: Annotated[

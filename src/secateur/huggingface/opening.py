@@ -38,8 +38,8 @@ def opened(name: str, kind: str | None = None, outputs: int | None = None) -> nn
             )
     except UnpicklingError as error:
         raise FileError(
-            f"hf:{name}: its weights hold more than tensors, which could run code; save them anew as safetensors where "
-            "they come from."
+            f"hf:{name}: its pytorch_model.bin is damaged, or holds more than tensors, which could run code; save it "
+            "anew as safetensors where it comes from."
         ) from error
     except MISFITS as error:
         raise FileError(f"hf:{name}: {reason_of(error)}") from error

@@ -108,7 +108,7 @@ def _paired(task: Task) -> Callable[[Any, Batch], Tensor]:
     return pairs
 
 
-def _joined(total: Pairs, pairs: Pairs) -> Pairs:
+def _joined(total: Float64[Tensor, "before 2"], pairs: Pairs) -> Float64[Tensor, "together 2"]:
     return torch.cat([total, pairs])
 
 
