@@ -6,7 +6,7 @@ from pathlib import Path
 import transformers
 from torch import nn
 
-from hub_models import SIZES, filled
+from hub_models import SIZES
 from secateur.programs import quiet
 
 GOOD, BAD = ("good", "fine", "great", "lovely"), ("bad", "poor", "dull", "awful")
@@ -44,7 +44,7 @@ def write_tokenizer(folder: Path, words: Sequence[str] = VOCABULARY, longest: in
 def write_bert(folder: Path, kind: type[nn.Module] = transformers.BertModel, **changes: object) -> nn.Module:
     """A BERT of two layers with its tokenizer, as a folder of transformers."""
     sizes = {**SIZES, "vocab_size": len(VOCABULARY), "max_position_embeddings": LONGEST, **changes}
-    model = filled(kind(transformers.BertConfig(**sizes)))
+    model = kind(transformers.BertConfig(initializer_range=0.2, **sizes)).eval()  # small networks need large weights
     model.save_pretrained(folder)
     write_tokenizer(folder)
     return model
