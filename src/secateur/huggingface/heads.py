@@ -33,6 +33,8 @@ def is_new_head(name: str, kind: str | None, outputs: int | None) -> bool:
 
 def of_head(model: nn.Module, name: str) -> bool:
     """Whether a weight is of what comes behind the layers, a pooler included."""
+    if not model.base_model_prefix:
+        return False  # all weights are on one level
     prefix = f"{model.base_model_prefix}."
     return not name.startswith(prefix) or name.startswith(f"{prefix}pooler.")
 
