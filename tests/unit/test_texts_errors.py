@@ -1,7 +1,5 @@
 """What is wrong with a set of texts is said in one line: the place, the numbers, the remedy."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -113,27 +111,3 @@ def test_code_that_comes_with_a_tokenizer_is_not_run() -> None:
     except DataError:
         return  # refused, and nothing was run
     assert type(next(loaded.task.batches("test"))) is dict
-
-
-def test_without_the_datasets_package_its_sets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    assert_refused("hf:glue/sst2", DataError, "hf:glue/sst2: the datasets package cannot be imported", "glue/TASK:DIR")
-    assert_refused("hf:glue/sst3", UnknownNameError, "'sst3' is not a known task of GLUE; did you mean sst2")
-
-
-@pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="datasets is not installed")
-def test_a_saved_data_set_is_the_one_that_glue_distributes() -> None:
-    import datasets
-
-    rows = [line.split("\t") for line in Path("sst2/train.tsv").read_text().splitlines()[1:]]
-    features = datasets.Features(
-        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
-    )
-    table = {"sentence": [text for text, _ in rows], "label": [int(label) for _, label in rows]}
-    whole = datasets.Dataset.from_dict(table, features=features)
-    datasets.DatasetDict({"train": whole, "validation": whole.select(range(16))}).save_to_disk("saved")
-    saved, plain = (data.load(address, tokenizer="bert") for address in ("hf:saved", "glue/sst2:sst2"))
-    assert (saved.kind, saved.outputs, saved.class_names) == (plain.kind, plain.outputs, plain.class_names)
-    for split in ("calibration", "validation"):
-        pairs = zip(saved.task.batches(split), plain.task.batches(split), strict=True)
-        assert all(a["input_ids"].equal(b["input_ids"]) and a["labels"].equal(b["labels"]) for a, b in pairs)

@@ -68,7 +68,7 @@ def _chosen(found: Found, texts: TextSet) -> tuple[dict[Split, Chosen], tuple[st
     labels = {part: _classes(one) for part, one in found.parts.items()}
     draw = Draw(texts.seed or 0, texts.address, "texts")
     if found.metric is None:
-        chosen = divide(labels, replace(texts.division, validation=0, test=0), draw)
+        chosen = divide({"train": labels["train"]}, replace(texts.division, validation=0, test=0), draw)
         return {"calibration": Chosen("train", chosen["train"].rows)}, ()
     if "train" in labels:
         return divide(labels, texts.division, draw), ()

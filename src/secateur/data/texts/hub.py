@@ -45,11 +45,17 @@ def read(name: str, columns: Columns) -> Found:
     if not splits:
         raise DataError(f"{place}: has neither training nor validation texts; give another set.")
     parts = {part: _texts(rows, columns, f"{place}: {part}") for part, rows in splits.items()}
-    names = _names(next(iter(splits.values())), columns, place)
+    empty = sum(len(rows) for rows in splits.values()) - sum(map(len, parts.values()))
+    notes = (f"{empty:,} empty texts were left out",) if empty else ()
+    first = next(iter(splits.values()))
+    label = _label(first, columns, place)
+    if label is None:
+        if "train" not in parts:
+            raise DataError(f"{place}: has neither labels nor training texts; name its label, as in ?label=COLUMN.")
+        return Found(parts, (), None, (*notes, "there are no labels, so the texts are only scored on"))
+    names = _names(first, label, place)
     metric: MetricName = TASKS[task].metric if task else "accuracy" if names else "spearman"
-    before = sum(len(rows) for rows in splits.values())
-    empty = before - sum(map(len, parts.values()))
-    return Found(parts, names, metric, (f"{empty:,} empty texts were left out",) if empty else ())
+    return Found(parts, names, metric, notes)
 
 
 def _opened(name: str, task: str | None, columns: Columns) -> Any:
@@ -62,7 +68,7 @@ def _opened(name: str, task: str | None, columns: Columns) -> Any:
             if task is not None:
                 return datasets.load_dataset(_GLUE_ON_HUB, task)
             return datasets.load_dataset(str(folder) if folder.is_dir() else name, columns.config)
-    except _MISFITS as error:
+    except (*_MISFITS, datasets.exceptions.DatasetsError) as error:
         where = "its files cannot be read" if folder.is_dir() else "no such folder, and not to be had from the hub"
         raise DataError(f"hf:{name}: {where} ({reason_of(error)}); check the name.") from error
 
@@ -85,18 +91,18 @@ def _texts(rows: Any, columns: Columns, place: str) -> Texts:
             f"{place}: has columns {', '.join(there)}; name those with texts, as in ?text=COLUMN or ?text=FIRST,SECOND."
         )
     texts = tuple([str(text) for text in rows[name]] for name in chosen)
-    found = without_empty(Texts(texts, _labels(rows[_label(rows, columns, place)], place)))
+    label = _label(rows, columns, place)
+    found = without_empty(Texts(texts, None if label is None else _labels(rows[label], place)))
     if not len(found):
         raise DataError(f"{place}: holds no row with a text; give another set.")
     return found
 
 
-def _label(rows: Any, columns: Columns, place: str) -> str:
-    wanted = (columns.label,) if columns.label else _USUAL_LABELS
-    found = next((name for name in wanted if name in rows.column_names), None)
-    if found is None:
-        raise DataError(f"{place}: has columns {', '.join(rows.column_names)}; name its label, as in ?label=COLUMN.")
-    return found
+def _label(rows: Any, columns: Columns, place: str) -> str | None:
+    """The column with labels; None where no name is given, and none is usual."""
+    if columns.label and columns.label not in rows.column_names:
+        raise DataError(f"{place}: has no column {columns.label!r}, but {', '.join(rows.column_names)}; name another.")
+    return columns.label or next((name for name in _USUAL_LABELS if name in rows.column_names), None)
 
 
 def _labels(values: Sequence[Any], place: str) -> Labels:
@@ -112,12 +118,12 @@ def _labels(values: Sequence[Any], place: str) -> Labels:
     return found.astype(np.int64)
 
 
-def _names(rows: Any, columns: Columns, place: str) -> tuple[str, ...]:
+def _names(rows: Any, label: str, place: str) -> tuple[str, ...]:
     """The name of each class; none where labels are numbers that are no classes."""
-    feature = rows.features[_label(rows, columns, place)]
-    if getattr(feature, "names", None):
-        return tuple(feature.names)
-    labels = _labels(rows[_label(rows, columns, place)], place)
+    names = getattr(rows.features[label], "names", None)
+    if names:
+        return tuple(names)
+    labels = _labels(rows[label], place)
     return () if labels.dtype == np.float32 else tuple(map(str, range(int(labels.max()) + 1)))
 
 
