@@ -23,9 +23,10 @@ class Task:
     """Batches to train, calibrate, validate and test on, and how to judge an output.
 
     `arguments` turns a batch into the positional and keyword arguments of the model. `loss` compares an output with its
-    batch. `sums` gives a float64 vector that is added up over all batches; `quality` turns the total into named
-    figures, the first of which, `metric`, decides (in points: 0–100, higher is better). `distance` compares a student's
-    output with its teacher's at a temperature; `disagreement` says how much quality that difference puts at risk.
+    batch. `sums` gives a float64 tensor for a batch, which `join` puts together over all batches, usually by adding up;
+    `quality` turns the total into named figures, the first of which, `metric`, decides (in points: 0–100, higher is
+    better). `distance` compares a student's output with its teacher's at a temperature; `disagreement` says how much
+    quality that difference puts at risk.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class Task:
     calibration: Iterable[Batch] | None = None
     validation: Iterable[Batch] | None = None
     test: Iterable[Batch] | None = None
+    join: Callable[[Tensor, Tensor], Tensor] = torch.add
 
     @staticmethod
     def classification(
@@ -89,6 +91,7 @@ class Task:
         distance: Callable[[Any, Any, float], Tensor],
         disagreement: Callable[[Any, Any], Tensor] | None = None,
         arguments: Callable[[Batch], Arguments] | None = None,
+        join: Callable[[Tensor, Tensor], Tensor] = torch.add,
         **splits: Iterable[Batch] | None,
     ) -> "Task":
         """A task of your own functions; see the fields of `Task`.
@@ -102,7 +105,7 @@ class Task:
             if isinstance(batches, Iterator):
                 raise DataError(f"{name}: an iterator can be read only once; give a list or a DataLoader instead.")
         risk = disagreement or (lambda student, teacher: distance(student, teacher, 1.0))
-        return Task(metric, loss, sums, quality, distance, risk, arguments or arguments_of, **splits)
+        return Task(metric, loss, sums, quality, distance, risk, arguments or arguments_of, join=join, **splits)
 
     def batches(self, split: Split) -> Iterator[Batch]:
         """The batches of a split, each checked for NaN; calibration falls back on train.
@@ -132,7 +135,7 @@ class Task:
         total: Tensor | None = None
         for batch in self.batches(split):
             sums = self.sums(predict(self.arguments(batch)), batch).cpu()
-            total = sums if total is None else total + sums
+            total = sums if total is None else self.join(total, sums)
         assert total is not None  # batches() never ends empty
         return self.quality(total)
 

@@ -193,8 +193,7 @@ def test_parts_have_equal_classes_and_share_no_image(tmp_path: Path) -> None:
 
 
 def test_the_usual_parts_are_a_tenth_and_at_most_five_thousand() -> None:
-    from secateur.data.images.address import Division
-    from secateur.data.images.choosing import Draw, divide
+    from secateur.data.choosing import Division, Draw, divide
 
     for images, held_out, scoring in ((60_000, 5_000, 5_000), (50_000, 5_000, 5_000), (5_000, 500, 4_500)):
         labels = {"train": np.arange(images) % 10, "test": np.arange(10)}

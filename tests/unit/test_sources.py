@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hub_models import bert, cut
@@ -24,6 +26,7 @@ from secateur.sources.addresses import Address, FromFile, FromHub, FromLibrary, 
         ("hf:runs/bert", FromHub("runs/bert")),
         ("hf:org/bert?class=BertModel", FromHub("org/bert", "BertModel")),
         ("hf:/abs/dir", FromHub("/abs/dir")),
+        ("hf:dir?class=BertModel&outputs=3", FromHub("dir", "BertModel", 3)),
         ("torchvision:resnet18", FromLibrary("torchvision", "resnet18", {})),
         ("torchvision:vit_b_16?weights=DEFAULT", FromLibrary("torchvision", "vit_b_16", {"weights": "DEFAULT"})),
         ("timm:resnet18.a1_in1k?num_classes=5", FromLibrary("timm", "resnet18.a1_in1k", {"num_classes": "5"})),
@@ -64,6 +67,7 @@ def test_what_the_images_show_is_filled_in_where_the_address_is_silent(address: 
             "torchvision:vgg[?]weights: weights has no value; write weights=VAL",
         ),
         ("timm:vgg?a=1&a=2", SettingsError, "a is given twice"),
+        ("hf:bert?outputs=0", SettingsError, "hf: outputs='0'; it must be a whole number from 1 up"),
         ("hf:bert?clas=BertModel", UnknownNameError, "'clas' is not a known option of hf:; did you mean class"),
         ("tim:vgg", UnknownNameError, "'tim:' is not a known model address; known: FILE.py:FUNCTION, hf:DIR"),
     ],
@@ -131,13 +135,76 @@ def test_folders_that_cannot_be_trusted_or_read_are_refused(plain: Path) -> None
     with pytest.raises(FileError, match="'Bert' is no model class of transformers"):
         sources.build(f"hf:{plain}?class=Bert", 0, {})
     (plain / "model.safetensors").rename(plain / "pytorch_model.bin")
-    with pytest.raises(FileError, match=r"its weights are no safetensors \(pytorch_model.bin\); save them anew"):
+    with pytest.raises(
+        FileError, match=r"its pytorch_model.bin is damaged, or holds more than tensors, which .* code; save"
+    ):
         sources.build(f"hf:{plain}", 0, {})
     (plain / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}')
-    (plain / "pytorch_model.bin").unlink()
+    (plain / "pytorch_model.bin").rename(plain / "model.h5")
+    with pytest.raises(FileError, match=r"its weights are no safetensors \(model.h5\); save them anew"):
+        sources.build(f"hf:{plain}", 0, {})
+    (plain / "model.h5").unlink()
     (plain / "mine.py").write_text("raise SystemExit('run')")
     with pytest.raises(FileError, match=r"its config cannot be read: .*custom code"):
         sources.build(f"hf:{plain}", 0, {})
+
+
+def test_a_plain_encoder_gets_a_new_head_for_texts_and_keeps_its_own_weights(tmp_path: Path) -> None:
+    encoder = bert(transformers.BertModel)
+    encoder.save_pretrained(tmp_path / "encoder")
+    address = f"hf:{tmp_path / 'encoder'}"
+    full = sources.filled_in(address, {"vocabulary": 50, "outputs": 3})
+    assert full == f"{address}?class=BertForSequenceClassification&outputs=3"
+    assert sources.has_new_head(full) and not sources.has_new_head(address)
+    assert sources.filled_in(address, {"vocabulary": None, "outputs": 3}) == address  # no texts
+    assert (
+        sources.filled_in(f"{address}?class=BertModel", {"vocabulary": 50, "outputs": 3})
+        == f"{address}?class=BertModel"
+    )
+
+    first, again, other = (sources.build(full, seed, {}) for seed in (1, 1, 2))
+    assert first.classifier.out_features == 3
+    assert states_equal(first.bert, encoder)
+    assert states_equal(first, again) and not states_equal(first.classifier, other.classifier)
+    assert sources.original(full, 0, {}).classifier.weight.shape == (3, 32)
+
+    weights = load_file(tmp_path / "encoder" / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, tmp_path / "encoder" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights of .* are missing \(bert.encoder.layer.1.output.dense.weight"):
+        sources.build(full, 0, {})
+
+
+def test_a_trained_head_is_kept_unless_another_is_asked_for(plain: Path) -> None:
+    address = f"hf:{plain}"
+    for outputs in (2, 3):
+        assert sources.filled_in(address, {"vocabulary": 50, "outputs": outputs}) == address
+    anew = f"{address}?outputs=3"
+    assert sources.has_new_head(anew) and not sources.has_new_head(f"{address}?outputs=2")
+    model = sources.build(anew, 0, {})
+    assert model.classifier.weight.shape == (3, 32)
+    assert states_equal(model.bert, sources.build(address, 0, {}).bert)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("run"),)
+
+
+def test_a_pickle_of_tensors_is_read_and_any_other_is_refused_unrun(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = sources.build(f"hf:{plain}", 0, {})
+    (plain / "model.safetensors").unlink()
+    torch.save(wanted.state_dict(), plain / "pytorch_model.bin")
+    assert states_equal(sources.build(f"hf:{plain}", 0, {}), wanted)
+    assert sources.comes_trained(f"hf:{plain}")
+
+    torch.save({**wanted.state_dict(), "more": Harmful()}, plain / "pytorch_model.bin")
+    with pytest.raises(FileError, match="holds more than tensors, which could run code"):
+        sources.build(f"hf:{plain}", 0, {})
+    assert not Path("run").exists()
 
 
 def test_a_name_that_is_not_in_the_cache_is_refused_offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ class Ranked:
     site: Site
     scores: Numbers
     order: Order
-    levels: Numbers
+    levels: Float64[np.ndarray, " steps"]
 
     def edit(self, steps: int) -> Edit:
         """The edit that takes so many steps."""

@@ -11,7 +11,7 @@ from secateur.report import figures
 from secateur.report.outcome import quality_name
 from secateur.result import Fold, Latency, Measurement
 
-_IN_POINTS = ("accuracy", "r2")
+_IN_POINTS = ("accuracy", "r2", "f1", "matthews", "pearson", "spearman")
 _GOOD, _BAD = "green", "red"
 _BAR = 20  # characters
 _MEMORY = "peak activations per row"

@@ -41,13 +41,16 @@ def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Pl
         --data "csv:table.csv?target=label" --max-drop 0.5 --out runs/mine
       secateur compress --model zoo:resnet20 --weights resnet20.th \
         --data cifar10:DIR --macs 50% --recover 1 --out runs/resnet20
+      secateur compress --model hf:DIR --data glue/sst2:DIR --method magnitude \
+        --remove 50% --recover 2 --out runs/bert
     """
-    from secateur.cli.recipes import recipe_of
+    from secateur.cli.recipes import rate_of, recipe_of
     from secateur.cli.running import Job, run
     from secateur.cli.summary import summary
 
     recipe = recipe_of(given, choice, amount, loop)
-    finished = run(Job(given, recipe, place.out, place.force, loop.train, place.resume), screen)
+    job = Job(given, recipe, place.out, place.force, loop.train, place.resume, rate_of(given, loop.learning_rate))
+    finished = run(job, screen)
     screen.show(finished.data, *summary(finished))
     if finished.interrupted:
         screen.say("interrupted: what was finished is kept and written.")

@@ -10,6 +10,7 @@ from secateur import data, sources, storage, tensorfile
 from secateur.cli.images import check_images_fit
 from secateur.cli.options import Given
 from secateur.cli.screen import Bars
+from secateur.cli.texts import check_texts_fit
 from secateur.data import Data
 from secateur.errors import SettingsError
 from secateur.plan import Plan, compose
@@ -23,23 +24,31 @@ _IN_FOLDER = "transformers."  # what the weights in a folder of Hugging Face say
 class Network:
     """A model, the address that builds its original, and what was cut from it already.
 
-    `has_weights` is false where they are random because nobody gave any.
+    `has_weights` is false where they are random because nobody gave any, `has_new_head` true where only the head's are.
     """
 
     model: nn.Module
     builder: str
     plan: Plan | None
     has_weights: bool
+    has_new_head: bool = False
 
     def changed(self, model: nn.Module, plan: Plan | None = None) -> "Network":
         """The network with another model, after a further plan."""
         together = self.plan if plan is None else plan if self.plan is None else compose(self.plan, plan)
-        return replace(self, model=model, plan=together, has_weights=True)
+        return replace(self, model=model, plan=together, has_weights=True, has_new_head=False)
 
     def warn(self, bars: Bars) -> None:
         """Say where weights are random."""
         if not self.has_weights:
             bars.say("note: no --weights are given, so the network's weights are random.")
+        if self.has_new_head:
+            bars.say(f"note: {self.new_head}.")
+
+    @property
+    def new_head(self) -> str:
+        """What to say of a new head."""
+        return f"the weights have no head for these data, so that of {type(self.model).__name__} is new and random"
 
     def save(self, path: Path) -> None:
         """Write the network as one file; see `storage.save`."""
@@ -54,7 +63,7 @@ def opened(given: Given) -> tuple[Network, Data]:
     """
     if given.data is None:
         raise SettingsError("no data are given, and this command needs some; give --data (secateur COMMAND --help).")
-    table = data.load(given.data, seed=given.seed, batch_size=given.batch_size)
+    table = data.load(given.data, seed=given.seed, batch_size=given.batch_size, tokenizer=hub_name(given))
     return network(given, table, given.weights), table
 
 
@@ -73,6 +82,13 @@ def examined(given: Given) -> tuple[Network, Data]:
     return found, replace(NO_DATA, task=Task.classification(calibration=[example]))
 
 
+def hub_name(given: Given) -> str | None:
+    """The folder or the name of the model of transformers that is given, if it is one."""
+    if given.model is None and given.weights is None:
+        return None
+    return sources.hub_name(_address(given.model, given.weights, {}))
+
+
 def network(given: Given, table: Data, weights: Path | None) -> Network:
     """The model with the weights of a file, or as it is built.
 
@@ -83,13 +99,16 @@ def network(given: Given, table: Data, weights: Path | None) -> Network:
     found = _read(address, given.seed, table.shape, weights)
     if table.image_shape is not None:
         check_images_fit(found.model, address, table)
+    if table.vocabulary is not None:
+        check_texts_fit(found.model, address, table)
     return found
 
 
 def _read(address: str, seed: int, shape: Mapping[str, int | None], weights: Path | None) -> Network:
     if weights is None:
         model = sources.build(address, seed, shape)
-        return Network(model, address, sources.cut_already(address), has_weights=sources.comes_trained(address))
+        plan, is_trained = sources.cut_already(address), sources.comes_trained(address)
+        return Network(model, address, plan, has_weights=is_trained, has_new_head=sources.has_new_head(address))
 
     def build() -> nn.Module:
         return sources.original(address, seed, shape)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 TRAINED = 20  # epochs, for a model that comes without weights
+TUNED = 3  # epochs, for one whose head is new
+RATE, TUNING_RATE = 1e-3, 5e-5  # of learning; the second for models of transformers (Devlin et al., 2019)
 
 RECOVERED = 3  # epochs, after each round
 DROP = 1.0  # points, where neither a budget nor a drop is given
@@ -28,8 +30,8 @@ class Given:
         _given(
             metavar="ADDRESS",
             help="sklearn:NAME, csv:FILE?target=COLUMN, cifar10:DIR, cifar100:DIR, fashion_mnist:DIR, images:DIR (a "
-            "folder for each class), or FILE.py:FUNCTION that returns a Task. sites, measure, verify and export do "
-            "without: all models but your own FUNCTION know an example input.",
+            "folder for each class), glue/TASK:DIR, hf:NAME, text:FILE, or FILE.py:FUNCTION that returns a Task. "
+            "sites, measure, verify and export do without: all models but your own FUNCTION know an example input.",
         ),
     ] = None
     model: Annotated[
@@ -110,6 +112,10 @@ class Loop:
         int | None,
         _loop(metavar="EPOCHS", help="Training after each round, the original as teacher.", show_default="3"),
     ] = None
+    learning_rate: Annotated[
+        float | None,
+        _loop(metavar="RATE", help="Of all training; falls to 0 along a cosine.", show_default="1e-3; 5e-5 for hf:"),
+    ] = None
     bf16: Annotated[
         bool, _loop("--bf16", help="Train in bfloat16: quicker on GPUs and CPUs that have it (AMX), slower on others.")
     ] = False
@@ -126,7 +132,11 @@ class Loop:
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
     train: Annotated[
         int | None,
-        _loop(metavar="EPOCHS", help="Train the original first.", show_default="20 for zoo models without --weights"),
+        _loop(
+            metavar="EPOCHS",
+            help="Train the original first.",
+            show_default="20 for zoo models without --weights, 3 for a new head",
+        ),
     ] = None
     from_scratch: Annotated[
         bool, _loop("--from-scratch", help="Also train the final shape from random weights, as a control.")

@@ -9,7 +9,20 @@ import typer
 
 from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
-from secateur.cli.options import DROP, MOST, MOST_ROUNDS, RECOVERED, TRAINED, Amount, Choice, Given, Loop
+from secateur.cli.opening import hub_name
+from secateur.cli.options import (
+    DROP,
+    MOST,
+    MOST_ROUNDS,
+    RATE,
+    RECOVERED,
+    TRAINED,
+    TUNING_RATE,
+    Amount,
+    Choice,
+    Given,
+    Loop,
+)
 from secateur.errors import SettingsError, UnknownNameError
 from secateur.recipe import Recipe, Stage, budget_of, read
 from secateur.recovery import Recovery
@@ -41,13 +54,27 @@ def recipe_of(given: Given, choice: Choice, amount: Amount, loop: Loop) -> Recip
     if loop.max_drop is not None:
         recipe = replace(recipe, max_drop=loop.max_drop)
     if loop.from_scratch:
-        recipe = replace(recipe, from_scratch=Recovery(epochs=loop.train or TRAINED, seed=given.seed))
+        rate = rate_of(given, loop.learning_rate)
+        recipe = replace(
+            recipe, from_scratch=Recovery(epochs=loop.train or TRAINED, learning_rate=rate, seed=given.seed)
+        )
     return recipe
 
 
 def as_much_as_holds(stage: Stage, rounds: int | None = None) -> Recipe:
     """Round after round, as long as the validation quality holds."""
     return Recipe((replace(stage, budget=Share(MOST), rounds=rounds or MOST_ROUNDS),), max_drop=DROP)
+
+
+def rate_of(given: Given, wanted: float | None) -> float:
+    """The learning rate that is wanted, or the usual one: higher ones undo what models of transformers have learned.
+
+    Raises:
+        CompressionError: the model's address is none, or its weights cannot be read.
+    """
+    if wanted is not None:
+        return wanted
+    return RATE if hub_name(given) is None else TUNING_RATE
 
 
 def method_of(choice: Choice) -> Method:
@@ -140,7 +167,7 @@ def _value(text: str, hint: Any, place: str) -> Any:
 def _check_alone(choice: Choice, amount: Amount, loop: Loop) -> None:
     """Refuse what the recipe's stages say themselves."""
     whole = asdict(choice) | asdict(amount) | asdict(loop)
-    beside = ("recipe", "max_drop", "train", "from_scratch")
+    beside = ("recipe", "max_drop", "train", "from_scratch", "learning_rate")
     written = [name for name, value in whole.items() if value is not None and value is not False and value != []]
     given = [f"--{name.replace('_', '-')}" for name in written if name not in beside]
     if given:
@@ -153,7 +180,12 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         method=method_of(choice),
         rounds=1 if loop.rounds is None else loop.rounds,
         compensate=loop.compensate or "reconstruct",  # type: ignore[arg-type]
-        recovery=Recovery(epochs=epochs, seed=given.seed, mixed_precision="bf16" if loop.bf16 else "no"),
+        recovery=Recovery(
+            epochs=epochs,
+            learning_rate=rate_of(given, loop.learning_rate),
+            seed=given.seed,
+            mixed_precision="bf16" if loop.bf16 else "no",
+        ),
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,
         multiple_of=1 if loop.multiple_of is None else loop.multiple_of,

@@ -24,7 +24,9 @@ class Training:
         "recovered.safetensors"
     )
     epochs: Annotated[int, _option(help="Passes over the training data.")] = 3
-    learning_rate: Annotated[float, _option(help="Of AdamW; falls to 0 along a cosine.")] = 1e-3
+    learning_rate: Annotated[
+        float | None, _option(help="Of AdamW; falls to 0 along a cosine.", show_default="1e-3; 5e-5 for hf:")
+    ] = None
     patience: Annotated[
         int | None, _option(metavar="EPOCHS", help="Stop after so many epochs without a better validation quality.")
     ] = None
@@ -53,11 +55,13 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     """
     from secateur.cli.opening import network, opened
     from secateur.cli.places import check_writable
+    from secateur.cli.recipes import rate_of
     from secateur.measurement import size_bytes
     from secateur.recovery import Recovery, train
 
     settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher", "bf16")}
     settings |= {"mixed_precision": "bf16" if training.bf16 else "no"}
+    settings |= {"learning_rate": rate_of(given, training.learning_rate)}
     recovery = Recovery(**settings, seed=given.seed)
     check_writable(training.out)
     with screen.progress("reading") as bars:

@@ -10,7 +10,8 @@ from secateur.errors import FileError
 RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.safetensors", "plan.json"
 ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
 PROGRESS = "progress.json"  # while the run goes on
-_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, PLAN, ONNX, RESULT, REPORT)
+CONFIG = "config.json"  # of models of transformers
+_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT)
 ROUNDS = "round-{}.safetensors"
 _PAGES_BYTES = 2_000_000  # report, result and plan
 _NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written

@@ -9,23 +9,24 @@ from typing import Any
 
 from torch import nn
 
-from secateur import methods, report
+from secateur import methods, report, sources
 from secateur.budget import select
 from secateur.cli import resuming, runfolder
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
-from secateur.cli.options import TRAINED, Given
+from secateur.cli.options import RATE, TRAINED, TUNED, Given
 from secateur.cli.places import write_text
-from secateur.cli.recipes import in_words, matching
+from secateur.cli.recipes import in_words, matching, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
 from secateur.cli.tomlfile import written
 from secateur.data import Data
-from secateur.errors import ExportError, SettingsError
+from secateur.errors import ExportError, ModelError, PlanError, SettingsError
 from secateur.export import export_onnx
 from secateur.finding import find_sites
+from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
@@ -46,6 +47,7 @@ class Job:
     force: bool = False
     train: int | None = None
     resume: bool = False
+    learning_rate: float = RATE
 
 
 @dataclass(frozen=True)
@@ -126,15 +128,17 @@ def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) 
 
 def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Network, str]:
     """The network with weights worth keeping, and what was done for it."""
-    epochs = job.train if job.train is not None else 0 if network.has_weights else TRAINED
+    epochs = job.train if job.train is not None else _usual_epochs(network)
     if epochs == 0:
         return network, "" if network.has_weights else "the original has random weights; nothing was trained"
-    reason = "" if job.train is not None else "no weights were given, so "
+    reason = f"{network.new_head}; " if network.has_new_head else ""
+    reason += "no weights were given, so " if job.train is None and not network.has_weights else ""
     note = f"{reason}the original was trained for {epochs} epochs first ({runfolder.ORIGINAL})"
     if log.start is not None:
         return read(job.given, data, log.folder.place(runfolder.ORIGINAL)), note
     bars.doing(f"training the original for {epochs} epochs")
-    done = train(network.model, data.task, Recovery(epochs=epochs, seed=job.given.seed), watch=bars)
+    recovery = Recovery(epochs=epochs, learning_rate=job.learning_rate, seed=job.given.seed)
+    done = train(network.model, data.task, recovery, watch=bars)
     if done.interrupted and not done.epochs:
         raise KeyboardInterrupt
     network = network.changed(done.model)
@@ -143,6 +147,13 @@ def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tu
     if done.interrupted:
         raise KeyboardInterrupt
     return network, note
+
+
+def _usual_epochs(network: Network) -> int:
+    """How long an original is trained where nothing is said."""
+    if not network.has_weights:
+        return TRAINED
+    return TUNED if network.has_new_head else 0
 
 
 def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> Result[nn.Module]:
@@ -185,7 +196,7 @@ def _described(result: Result[Any], network: Network, data: Data, job: Job, note
 def _all_written(result: Result[Any], network: Network, data: Data, folder: RunFolder) -> Result[Any]:
     """Write what a run folder holds; gives the result with a note where ONNX had to be left out."""
     final = network.changed(result.model, result.plan if result.plan.removed else None)
-    final.save(folder.place(runfolder.MODEL))
+    result = _saved(final, result, folder)
     write_text(folder.place(runfolder.PLAN), to_json(final.plan or result.plan))
     try:
         export_onnx(result.model, folder.place(runfolder.ONNX), data.task)
@@ -194,6 +205,22 @@ def _all_written(result: Result[Any], network: Network, data: Data, folder: RunF
     text = result_to_json(result)
     write_text(folder.place(runfolder.RESULT), text)
     report.write(text, folder.place(runfolder.REPORT))
+    return result
+
+
+def _saved(final: Network, result: Result[Any], folder: RunFolder) -> Result[Any]:
+    """Write the network: of transformers as a folder that `from_pretrained` loads, with the tokenizer's files."""
+    place, name = folder.place(runfolder.MODEL), sources.hub_name(final.builder)
+    if name is None:
+        final.save(place)
+        return result
+    try:
+        source = name if Path(name).is_dir() else None
+        save_pretrained(final.model, folder.path, plan=final.plan, source=source)
+        folder.place(runfolder.CONFIG)
+    except (ModelError, PlanError) as error:
+        final.save(place)
+        result = replace(result, notes=(*result.notes, f"the folder is none of transformers: {error}"))
     return result
 
 
@@ -206,5 +233,6 @@ def _recipe_text(job: Job) -> str:
     words += ["--weights", str(given.weights)] if given.weights else []
     words += ["--batch-size", str(given.batch_size)]
     words += ["--train", str(job.train)] if job.train is not None else []
+    words += ["--learning-rate", f"{job.learning_rate:g}"] if job.learning_rate != rate_of(given, None) else []
     again = "".join(letter for letter in shlex.join(words) if letter.isprintable())
     return f"# {again} --out FOLDER\n{written(to_dict(job.recipe))}"

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from secateur.data import images, query
+from secateur.data import images, query, texts
 from secateur.data.dataset import Kind
 from secateur.data.images import ImageSet
+from secateur.data.texts import TextSet
 from secateur.errors import SettingsError, UnknownNameError
 
 FORMS: Mapping[str, str] = {
@@ -14,6 +15,7 @@ FORMS: Mapping[str, str] = {
     "csv": "csv:FILE?target=COLUMN",
     "FILE.py": "FILE.py:FUNCTION",
     **images.FORMS,
+    **texts.FORMS,
 }
 OPTIONS = ("target", "header", "missing", "test", "task", "sep", "stream")
 SEPARATORS = {"tab": "\t", "space": r"\s+"}
@@ -49,11 +51,11 @@ class Function:
     name: str
 
 
-Address = Bundled | Table | Function | ImageSet
+Address = Bundled | Table | Function | ImageSet | TextSet
 
 
 def parse(address: str) -> Address:
-    """What an address names: data of scikit-learn, a table, images, or a function; `FORMS` has how each is written.
+    """What an address names: data of scikit-learn, a table, images, texts, or a function; `FORMS` has their forms.
 
     Options of `csv:` are target (a name, or a number from 0, or from -1 backwards), header (0 or 1; 0 where the target
     is a number), missing (texts that mean missing, with commas between), test (a file), task, sep (a character, tab or
@@ -64,6 +66,9 @@ def parse(address: str) -> Address:
     augment (crop and flip with a comma, or none), mixup and cutmix (α, 0 for none), channels (1 or 3) and channels_last
     (0 or 1); of `images:` also size (pixels along a side) and skip (0 or 1, leaves out what cannot be read).
 
+    Options of texts are validation, test, scoring, limit, seed and batch_size as for images, max_length (tokens) and
+    tokenizer (a folder); of `hf:` also text (a column, or two with a comma), label (a column) and config.
+
     Raises:
         UnknownNameError: there is no such kind of data, or no such option.
         SettingsError: an option has a value it cannot have, or the target is not given.
@@ -73,6 +78,8 @@ def parse(address: str) -> Address:
     match scheme:
         case "cifar10" | "cifar100" | "fashion_mnist" | "images" if rest:
             return images.parse(scheme, rest)
+        case _ if texts.is_text(scheme):
+            return texts.parse(scheme, rest)
     if scheme == "sklearn" and rest:
         return Bundled(rest)
     if scheme == "csv" and rest:

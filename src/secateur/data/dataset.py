@@ -17,7 +17,8 @@ class Data:
 
     What only your own function knows is None. A regression target is standardised on the training part; `target_mean`
     and `target_std` lead back. `rows` counts the rows of each split, `notes` says what was done to the data. For
-    images, `image_shape` is channels, height and width.
+    images, `image_shape` is channels, height and width; for texts, `vocabulary` is how many tokens a network must know,
+    and `tokens` how many a text has at most (None: no limit).
     """
 
     task: Task
@@ -32,12 +33,14 @@ class Data:
     target_mean: float = 0.0
     target_std: float = 1.0
     image_shape: tuple[int, int, int] | None = None
+    vocabulary: int | None = None
+    tokens: int | None = None
 
     @property
     def shape(self) -> Mapping[str, int | None]:
-        """What a network can be built to: features, outputs, and the pixels along a side of images."""
+        """What a network can be built to: features, outputs, the pixels along a side of images, and known tokens."""
         side = None if self.image_shape is None else self.image_shape[1]
-        return {"features": self.features, "outputs": self.outputs, "side": side}
+        return {"features": self.features, "outputs": self.outputs, "side": side, "vocabulary": self.vocabulary}
 
     def in_target_units(self, predictions: Tensor) -> Tensor:
         """Predictions of a regression in the units of the file."""

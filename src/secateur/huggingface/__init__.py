@@ -1,17 +1,24 @@
 """Models of the transformers package: folders to save them in and load them from, and example inputs."""
 
+from secateur.huggingface.classes import weights_in
 from secateur.huggingface.examples import example_of
-from secateur.huggingface.folders import WEIGHTS, from_pretrained, is_ours, original, save_pretrained
-from secateur.huggingface.opening import built, has_weights, opened
+from secateur.huggingface.folders import CONFIG, WEIGHTS, from_pretrained, is_ours, original, save_pretrained
+from secateur.huggingface.heads import class_names, head_for, is_new_head, known_tokens
+from secateur.huggingface.opening import built, opened
 
 __all__ = [
+    "CONFIG",
     "WEIGHTS",
     "built",
+    "class_names",
     "example_of",
     "from_pretrained",
-    "has_weights",
+    "head_for",
+    "is_new_head",
     "is_ours",
+    "known_tokens",
     "opened",
     "original",
     "save_pretrained",
+    "weights_in",
 ]

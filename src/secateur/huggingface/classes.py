@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,8 @@ MISFITS = (
     StrictDataclassError, ZeroDivisionError,
 )  # fmt: skip
 _PACKAGE = "transformers"
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
+_READABLE = "pytorch_model.bin"
 
 
 def package() -> ModuleType:
@@ -82,3 +85,44 @@ def config_of(kind: Any, data: Mapping[str, Any]) -> Any:
     """
     with quiet():
         return kind.config_class.from_dict(dict(data))
+
+
+def config_of_name(name: str, outputs: int | None = None) -> Any:
+    """The config in a folder, or of this name on the hub; with so many outputs, where that is not None.
+
+    Raises:
+        FileError: it cannot be found or read.
+        ModelError: transformers is not installed.
+    """
+    transformers = package()
+    said = {} if outputs is None else {"num_labels": outputs}
+    try:
+        with quiet():
+            return transformers.AutoConfig.from_pretrained(name, trust_remote_code=False, **said)
+    except MISFITS as error:
+        what = "its config cannot be read" if Path(name).is_dir() else "no such folder, and not to be had from the hub"
+        raise FileError(f"hf:{name}: {what}: {reason_of(error)}") from error
+
+
+def weights_in(name: str) -> bool:
+    """Whether a model comes with weights: a folder may hold a config alone.
+
+    Raises:
+        FileError: a folder holds only pickles of which transformers reads none.
+    """
+    folder = Path(name)
+    if not folder.is_dir() or any(folder.glob("*.safetensors")) or is_pickled(name):
+        return True
+    pickles = sorted(file.name for kind in _PICKLED for file in folder.glob(kind))
+    if pickles:
+        raise FileError(
+            f"hf:{name}: its weights are no safetensors ({pickles[0]}); save them anew with transformers, or give "
+            "--weights with a file of PyTorch's that ends in .pt."
+        )
+    return False
+
+
+def is_pickled(name: str) -> bool:
+    """Whether a folder has its weights in a pickle only, of which nothing but tensors is read."""
+    folder = Path(name)
+    return folder.is_dir() and not any(folder.glob("*.safetensors")) and any(folder.glob(f"{_READABLE}*"))

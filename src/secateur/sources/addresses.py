@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from secateur import zoo
+from secateur import huggingface, zoo
+from secateur.data import query
 from secateur.errors import SettingsError, UnknownNameError
 from secateur.sources.libraries import Library
 
@@ -17,7 +18,7 @@ FORMS = (
     "FILE.py:FUNCTION",
 )
 _SCHEMES = ("zoo", "hf", "torchvision", "timm")
-_CLASS = "class"
+_CLASS, _OUTPUTS = "class", "outputs"
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class FromZoo:
 
 @dataclass(frozen=True)
 class FromHub:
-    """A model of transformers: a folder, or a name on the hub; `kind` is its class where the address names one."""
+    """A model of transformers: a folder, or a name on the hub; its class and outputs where the address names them."""
 
     name: str
     kind: str | None = None
+    outputs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def filled_in(address: str, shape: Mapping[str, int | None]) -> str:
     """The address with what the data knows where the model asks and the address is silent.
 
     The data may know `features`, `outputs`, and of images the pixels along a `side`, which choose the form of a network
-    that there is for several data sets.
+    that there is for several data sets. Those that know a `vocabulary` are texts, for which models of transformers get
+    a head where they have none.
     """
     match parse(address):
         case FromZoo(name, options):
@@ -94,6 +97,11 @@ def filled_in(address: str, shape: Mapping[str, int | None]) -> str:
             written = options | {key: str(found[key]) for key in asked}
             tail = "&".join(f"{key}={quote(value, safe=',')}" for key, value in written.items())
             return f"zoo:{name}?{tail}" if tail else f"zoo:{name}"
+        case FromHub(name, kind, None) if shape.get("vocabulary") and not huggingface.is_ours(name):
+            outputs = shape.get("outputs")
+            written = {} if outputs is None else huggingface.head_for(name, kind, outputs)
+            tail = "&".join(f"{key}={value}" for key, value in (({_CLASS: kind} if kind else {}) | written).items())
+            return f"hf:{name}?{tail}" if written else address
     return address
 
 
@@ -115,9 +123,9 @@ def known(shape: Mapping[str, int | None]) -> dict[str, int]:
 def _from_hub(rest: str) -> FromHub:
     name, options = _options(f"hf:{rest}", rest)
     for option in options:
-        if option != _CLASS:
-            raise UnknownNameError("option of hf:", option, [_CLASS])
-    return FromHub(name, options.get(_CLASS))
+        if option not in (_CLASS, _OUTPUTS):
+            raise UnknownNameError("option of hf:", option, [_CLASS, _OUTPUTS])
+    return FromHub(name, options.get(_CLASS), query.whole("hf", options, _OUTPUTS, 1))
 
 
 def _options(address: str, rest: str) -> tuple[str, dict[str, str]]:

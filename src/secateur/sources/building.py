@@ -31,8 +31,8 @@ def build(address: str, seed: int, shape: Shape) -> nn.Module:
         match parse(filled_in(address, shape)):
             case FromZoo(name, options):
                 return zoo.build(name, **options)
-            case FromHub(name, kind):
-                return _from_hub(name, kind, seed)
+            case FromHub() as found:
+                return _from_hub(found, seed)
             case FromLibrary(library, name, options):
                 return libraries.build(library, name, options)
             case FromFile(path, function):
@@ -46,10 +46,10 @@ def original(address: str, seed: int, shape: Shape) -> nn.Module:
         CompressionError: as for `build`.
     """
     match parse(address):
-        case FromHub(name, _) if huggingface.is_ours(name):
+        case FromHub(name) if huggingface.is_ours(name):
             return huggingface.original(name)
-        case FromHub(name, kind):
-            return huggingface.built(name, kind)
+        case FromHub(name, kind, outputs):
+            return huggingface.built(name, kind, outputs)
     return build(address, seed, shape)
 
 
@@ -75,8 +75,8 @@ def comes_trained(address: str) -> bool:
     match parse(address):
         case FromZoo():
             return False
-        case FromHub(name, _):
-            return huggingface.has_weights(name)
+        case FromHub(name):
+            return huggingface.weights_in(name)
         case FromLibrary(_, _, options):
             return libraries.comes_trained(options)
         case FromFile():
@@ -100,17 +100,37 @@ def weights_with_plan(address: str) -> Path | None:
         FileError: the folder is damaged.
     """
     match parse(address):
-        case FromHub(name, _) if huggingface.is_ours(name):
+        case FromHub(name) if huggingface.is_ours(name):
             return Path(name) / WEIGHTS
     return None
 
 
-def _from_hub(name: str, kind: str | None, seed: int) -> nn.Module:
-    if huggingface.is_ours(name):
-        return huggingface.from_pretrained(name)
-    if huggingface.has_weights(name):
-        return huggingface.opened(name, kind)
-    return huggingface.built(name, kind, seed=seed)
+def hub_name(address: str) -> str | None:
+    """The folder or the name on the hub of a model of transformers; None for other models."""
+    match parse(address):
+        case FromHub(name):
+            return name
+    return None
+
+
+def has_new_head(address: str) -> bool:
+    """Whether the model at an address comes with weights for all but its head.
+
+    Raises:
+        FileError: a folder cannot be read.
+    """
+    match parse(address):
+        case FromHub(name, kind, outputs):
+            return not huggingface.is_ours(name) and huggingface.is_new_head(name, kind, outputs)
+    return False
+
+
+def _from_hub(found: FromHub, seed: int) -> nn.Module:
+    if huggingface.is_ours(found.name):
+        return huggingface.from_pretrained(found.name)
+    if huggingface.weights_in(found.name):
+        return huggingface.opened(found.name, found.kind, found.outputs)
+    return huggingface.built(found.name, found.kind, found.outputs, seed=seed)
 
 
 def _checked(made: object, address: str) -> nn.Module:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from secateur.data import query
+from secateur.data import choosing, query
+from secateur.data.choosing import Division
 from secateur.data.images.augmentation import Augmentation
 from secateur.data.images.normal import KNOWN, Normal, read
 from secateur.errors import SettingsError, UnknownNameError
@@ -27,16 +28,6 @@ FOLDER_OPTIONS = ("size", "skip")
 
 
 @dataclass(frozen=True)
-class Division:
-    """How many images each part gets; below 1, which share. None is as usual; see `choosing.divide`."""
-
-    validation: float | None = None
-    test: float | None = None
-    scoring: int | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
 class Reading:
     """How files become pixels: resized to `size`, with so many channels, unreadable ones left out with `skip`."""
 
@@ -51,7 +42,7 @@ class ImageSet:
 
     source: Source
     folder: Path
-    division: Division = Division()
+    division: Division = field(default_factory=Division)
     reading: Reading = Reading()
     normal: Normal = KNOWN["imagenet"]
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -75,26 +66,13 @@ def parse(source: Source, rest: str) -> ImageSet:
     return ImageSet(
         source=source,
         folder=Path(folder).expanduser(),
-        division=_division(source, written),
+        division=choosing.division_of(source, written, "image"),
         reading=_reading(source, written),
         normal=read(written.get("normalise", USUAL[source]), source),
         augmentation=_augmentation(source, written),
         channels_last=query.switch(source, written, "channels_last", default=True),
         seed=query.whole(source, written, "seed", 0),
         batch_size=query.whole(source, written, "batch_size", 1),
-    )
-
-
-def _division(source: Source, written: Mapping[str, str]) -> Division:
-    scoring = query.whole(source, written, "scoring", 1)
-    if scoring == 1:
-        found = "scoring=1, but one image has no spread to score by"
-        raise SettingsError(f"{source}: {found}; give at least 2 (5000 is usual).")
-    return Division(
-        validation=query.amount(source, written, "validation"),
-        test=query.amount(source, written, "test"),
-        scoring=scoring,
-        limit=query.whole(source, written, "limit", 2),
     )
 
 

@@ -6,10 +6,10 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from secateur.data.choosing import Chosen, Draw, divide
 from secateur.data.dataset import Data
 from secateur.data.images import folders, formats
 from secateur.data.images.address import ImageSet
-from secateur.data.images.choosing import Chosen, Draw, divide
 from secateur.data.images.loader import ImageBatches
 from secateur.data.images.pictures import Found, Pictures, coloured
 from secateur.errors import DataError

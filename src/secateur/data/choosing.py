@@ -1,22 +1,40 @@
-"""Which images train, score, validate and test: drawn by a seed, each class by its share."""
+"""Which images or texts train, score, validate and test: drawn by a seed, each class by its share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from secateur.data.images.address import Division
+from secateur.data import query
 from secateur.data.splits import Part, taken_evenly
 from secateur.errors import SettingsError
 from secateur.task import Split
 
-HELD_OUT = 5_000  # images at most, and a tenth of the training images at most, where nothing is said
+HELD_OUT = 5_000  # rows at most, and a tenth of the training rows at most, where nothing is said
 TENTH = 0.1
 SCORING = 5_000  # as Ganguli and Chong (OCNNA) use
 
 Rows = Int64[ndarray, " _"]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How many rows each part gets; below 1, which share. None is as usual; see `divide`."""
+
+    validation: float | None = None
+    test: float | None = None
+    scoring: int | None = None
+    limit: int | None = None
+
+    def completed(self, validation: float | None, test: float | None) -> "Division":
+        """The same with the caller's numbers where the address says nothing."""
+        return replace(
+            self,
+            validation=validation if self.validation is None else self.validation,
+            test=test if self.test is None else self.test,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +47,11 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """Draws rows by a seed, each class by its share; `place` is for errors."""
+    """Draws rows by a seed, each class by its share; `place` and what rows are called are for errors."""
 
     seed: int
     place: str
+    things: str = "images"
 
     def some(self, labels: Rows, rows: Rows, count: int) -> tuple[Rows, Rows]:
         """So many of the rows, and the others; both ascending."""
@@ -54,19 +73,19 @@ class Draw:
         """How many a number means: itself, or a share of the whole where it is below 1."""
         count = round(wanted * whole) if 0 < wanted < 1 else round(wanted)
         if not 1 <= count <= most:
-            found = f"{part}={wanted:g} asks for {count} images, but {most} of {whole} can be given"
-            raise SettingsError(f"{self.place}: {found}; ask for fewer, or give more images.")
+            found = f"{part}={wanted:g} asks for {count} {self.things}, but {most} of {whole} can be given"
+            raise SettingsError(f"{self.place}: {found}; ask for fewer, or give more {self.things}.")
         return count
 
 
 def divide(labels: Mapping[Part, Rows], division: Division, draw: Draw) -> dict[Split, Chosen]:
-    """The images of each split, ascending.
+    """The rows of each split, ascending.
 
     A part that the set has is its own, all of it or as many as the division says; one that it lacks is held out of
-    training: as many as the division says, or 5,000, but a tenth at most. The calibration images are 5,000 of training.
+    training: as many as the division says, or 5,000, but a tenth at most. The calibration rows are 5,000 of training.
 
     Raises:
-        SettingsError: more images are asked for than there are.
+        SettingsError: more rows are asked for than there are.
     """
     left: Rows = np.arange(len(labels["train"]))
     chosen: dict[Split, Chosen] = {}
@@ -85,6 +104,24 @@ def divide(labels: Mapping[Part, Rows], division: Division, draw: Draw) -> dict[
     scoring = draw.count(usual if division.scoring is None else division.scoring, len(rows), len(rows), "scoring")
     chosen["calibration"] = Chosen("train", draw.some(labels["train"], rows, scoring)[0])
     return chosen
+
+
+def division_of(scheme: str, written: Mapping[str, str], thing: str) -> Division:
+    """The division that options of an address ask for; `thing` is what a row is called.
+
+    Raises:
+        SettingsError: an option has a value it cannot have.
+    """
+    scoring = query.whole(scheme, written, "scoring", 1)
+    if scoring == 1:
+        found = f"scoring=1, but one {thing} has no spread to score by"
+        raise SettingsError(f"{scheme}: {found}; give at least 2 (5000 is usual).")
+    return Division(
+        validation=query.amount(scheme, written, "validation"),
+        test=query.amount(scheme, written, "test"),
+        scoring=scoring,
+        limit=query.whole(scheme, written, "limit", 2),
+    )
 
 
 def _of(labels: Rows, part: Part, wanted: float | None, draw: Draw) -> Rows:
