@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
-from secateur.errors import ModelError
+from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.reading import values_read
 from secateur.scores import Look, Maps, Reads, Tap
@@ -88,6 +88,8 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps) -> None
     def see(place: tuple[str, int], maker: "_Maker", value: Tensor, examples: int) -> None:
         name, number = place
         rows = look.measure(_maps(value, maker, examples))
+        if not bool(torch.isfinite(rows).all()):
+            raise DataError(f"{name}: {maker.node} puts out maps that are NaN or infinite; look at data and weights.")
         parts = seen[name]
         seen[name] = (*parts[:number], parts[number].observe(rows), *parts[number + 1 :])
 
