@@ -70,12 +70,12 @@ def admissible(image: Map, energy: float = ENERGY) -> list[float]:
 @given(
     kind=st.sampled_from(KINDS),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    exponent=st.integers(-20, 20),
+    exponent=st.integers(-30, 30),
     dtype=st.sampled_from(tuple(TOLERANCES)),
     seed=st.integers(0, 99),
 )
-@example(kind="noise", size=(8, 8), exponent=-20, dtype=torch.float32, seed=0)
-@example(kind="noise", size=(8, 8), exponent=20, dtype=torch.float32, seed=0)
+@example(kind="noise", size=(8, 8), exponent=-30, dtype=torch.float32, seed=0)
+@example(kind="noise", size=(8, 8), exponent=30, dtype=torch.float32, seed=0)
 @example(kind="noise", size=(1, 7), exponent=0, dtype=torch.float32, seed=0)
 @example(kind="noise", size=(7, 1), exponent=20, dtype=torch.float32, seed=0)
 @example(kind="on the cut", size=(6, 5), exponent=0, dtype=torch.float32, seed=0)
@@ -88,9 +88,11 @@ def test_norms_are_those_by_singular_values(
     image = torch.from_numpy(drawn(kind, *size, seed) * scale).to(dtype)
     exact = image.double().numpy()
     found = float(leading_norm(image[None, None], ENERGY))
-    assert found == pytest.approx(min(admissible(exact), key=lambda norm: abs(norm - found)), rel=TOLERANCES[dtype])
+    assert found == pytest.approx(
+        min(admissible(exact), key=lambda norm: abs(norm - found)), rel=TOLERANCES[dtype], abs=0.0
+    )
     whole = admissible(exact, 2.0)[0]  # all components
-    assert float(centred_norm(image[None, None])) == pytest.approx(whole, rel=TOLERANCES[dtype])
+    assert float(centred_norm(image[None, None])) == pytest.approx(whole, rel=TOLERANCES[dtype], abs=0.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
