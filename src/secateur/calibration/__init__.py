@@ -38,7 +38,7 @@ def calibrate_all(
     gates; memory does not grow with the data, but for looks at points, which are kept.
 
     Raises:
-        DataError: fewer than two rows of data.
+        DataError: fewer than two rows of data, or maps that are NaN or infinite.
         ModelError: what a look asks for cannot be followed to where a site's units are made or read.
     """
     traced = trace(model, task)

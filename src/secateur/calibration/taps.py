@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
-from secateur.errors import ModelError
+from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.homology import Cloud
 from secateur.reading import values_read
@@ -100,6 +100,8 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points
         name, number = place
         maps = _maps(value, maker, batch.examples)
         rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else look.measure(maps)
+        if not bool(torch.isfinite(rows).all()):
+            raise DataError(f"{name}: {maker.node} puts out maps that are NaN or infinite; look at data and weights.")
         parts = seen[name]
         seen[name] = (*parts[:number], parts[number].observe(rows), *parts[number + 1 :])
 
