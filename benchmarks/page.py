@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from benchmarks import best, cifar_section, coverage_section, published_section, sections, speed_section
+from benchmarks import (
+    best,
+    cifar_section,
+    coverage_section,
+    imagenet_section,
+    published_section,
+    sections,
+    speed_section,
+)
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
@@ -10,6 +18,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables_best": best.tables_best,
     "tables": sections.tables,
     "cifar_oneshot": cifar_section.oneshot,
+    "imagenet_oneshot": imagenet_section.oneshot,
     "scoring": sections.scoring,
     "scoring_conv": cifar_section.scoring_conv,
     "homology": sections.homology,
