@@ -8,7 +8,7 @@ from typing import Any
 
 from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share, parse
-from secateur.budget.choice import nearest
+from secateur.budget.ranking import nearest
 from secateur.compensation import HOWS, How
 from secateur.errors import FileError, SettingsError, UnknownNameError
 from secateur.recovery import Recovery

@@ -2,13 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from secateur.budget.amounts import Below, Budget, Count, Macs, Params, Share
 from secateur.budget.outcome import plan_from
-from secateur.budget.ranking import Family, Steps, Taken, common_order, costs_along, families
-from secateur.errors import BudgetError, SettingsError
+from secateur.budget.ranking import Family, Steps, Taken, common_order, costs_along, families, nearest, rounded
+from secateur.errors import BudgetError
 from secateur.plan import Plan
 from secateur.scores import Scores
 from secateur.sites import Site, Sites
@@ -28,7 +29,7 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
     lie in blocks lose as many from each, twins as many as each other.
 
     `multiple_of` rounds what is left of every site (of each of its blocks) to the nearest multiple, where that is no
-    more than there was: widths of 8 or 16 are what many devices are fast at.
+    more than there was: widths of 8 or 16 are what many devices are fast at. `Params` and `Macs` hold after rounding.
 
     Raises:
         BudgetError: the budget cannot be met, or the scores do not fit the sites.
@@ -37,8 +38,8 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
     for name in scores.values:
         _check_length(sites[name], scores)
     free = families(scores, sites, protect)
-    asked = _counts(free, scores, sites, budget)
-    counts = [_rounded(family, count, multiple_of) for family, count in zip(free, asked, strict=True)]
+    asked = _counts(free, scores, sites, budget, multiple_of)
+    counts = [rounded(family, count, multiple_of) for family, count in zip(free, asked, strict=True)]
     edits = {
         ranked.site.name: ranked.edit(count)
         for family, count in zip(free, counts, strict=True)
@@ -53,7 +54,7 @@ def _check_length(site: Site, scores: Scores) -> None:
         raise BudgetError(f"{site.name}: {length} scores for {site.units} units; score the sites of this model.")
 
 
-def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget) -> Sequence[int]:
+def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget, multiple_of: int) -> Sequence[int]:
     """How many steps each family takes."""
     match budget:
         case Share(ratio, "site"):
@@ -68,24 +69,8 @@ def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget
         case Below():
             return [_count_below(family, budget) for family in free]
         case Params() | Macs():
-            return _per_family(
-                _nearest_order(budget, common_order(free, comparable=scores.comparable), free, sites), free
-            )
-
-
-def nearest(number: float) -> int:
-    """The nearest integer, a half going up, also where rounding left a little less than that (0.29 of 50 units)."""
-    return int(number + 0.5 + 1e-9)
-
-
-def _rounded(family: Family, count: int, multiple_of: int) -> int:
-    """The steps after which a multiple is left, nearest to those asked for; none that would take what must stay."""
-    if multiple_of < 1:
-        raise SettingsError(f"multiple_of is {multiple_of}; give at least 1.")
-    if multiple_of == 1 or not 0 < count < family.steps:
-        return count
-    kept = max(nearest((family.steps - count) / multiple_of), 1) * multiple_of
-    return family.steps - min(kept, family.steps)
+            order = common_order(free, comparable=scores.comparable)
+            return _per_family(_nearest_order(_Limited(budget, free, sites, multiple_of), order), free)
 
 
 def _asked_for(units: int | Mapping[str, int], free: Sequence[Family], sites: Sites) -> list[int]:
@@ -124,20 +109,41 @@ def _per_family(order: Steps | Taken, free: Sequence[Family]) -> list[int]:
     return [int(count) for count in np.bincount(order, minlength=len(free))]
 
 
-def _nearest_order(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> Taken:
+@dataclass(frozen=True)
+class _Limited:
+    """A limit on what is left of a model when some sites lose units, each rounded to a multiple."""
+
+    budget: Params | Macs
+    free: Sequence[Family]
+    sites: Sites
+    multiple_of: int
+
+    def left(self, order: Steps) -> Callable[[int], int]:
+        """How much is left after so many steps of an order."""
+        costs = costs_along(order, self.free, self.sites, self.multiple_of)
+        return lambda steps: costs(steps).parameters if isinstance(self.budget, Params) else costs(steps).macs
+
+    def limit(self, whole: int) -> float:
+        """How much may be left of so much."""
+        return self.budget.limit * whole if isinstance(self.budget.limit, float) else self.budget.limit
+
+
+def _nearest_order(limited: _Limited, order: Steps) -> Taken:
     """The shortest order that meets a budget; where its last step goes far below, one that does without such steps.
 
     A unit of a residual stream costs far more than others: steps that overshoot by more than 1 % are left out.
     """
     best, most = order[:0], -1
     for _ in range(TRIES):
+        costs = limited.left(order)
+        limit = limited.limit(costs(0))
         try:
-            steps = _fewest(budget, order, free, sites)
+            steps = _fewest(limited, order, costs, limit)
         except BudgetError:
             if most < 0:
                 raise
             break
-        left, limit = _left(budget, order, free, sites)(steps), _limit(budget, order, free, sites)
+        left = costs(steps)
         if left > most:
             best, most = order[:steps], left
         if steps == 0 or left >= (1 - NEAR) * limit:
@@ -147,24 +153,14 @@ def _nearest_order(budget: Params | Macs, order: Steps, free: Sequence[Family], 
     return best
 
 
-def _left(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> Callable[[int], int]:
-    """How much is left after so many steps."""
-    costs = costs_along(order, free, sites)
-    return lambda steps: costs(steps).parameters if isinstance(budget, Params) else costs(steps).macs
-
-
-def _limit(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> float:
-    return budget.limit * _left(budget, order, free, sites)(0) if isinstance(budget.limit, float) else budget.limit
-
-
-def _fewest(budget: Params | Macs, order: Steps, free: Sequence[Family], sites: Sites) -> int:
+def _fewest(limited: _Limited, order: Steps, left: Callable[[int], int], limit: float) -> int:
     """The smallest number of steps after which the budget is met; costs fall with every step, so bisect."""
-    left, limit = _left(budget, order, free, sites), _limit(budget, order, free, sites)
     least = left(len(order))
     if least > limit:
-        what = "parameters" if isinstance(budget, Params) else "multiply-adds"
+        what = "parameters" if isinstance(limited.budget, Params) else "multiply-adds"
+        fewest = "one unit" if limited.multiple_of == 1 else f"{limited.multiple_of} units"
         raise BudgetError(
-            f"{type(budget).__name__}: {int(limit):,} of {left(0):,} {what} cannot be reached; "
-            f"{least:,} are left with one unit at each of {len(free)} sites; allow that many or protect fewer sites."
+            f"{type(limited.budget).__name__}: {int(limit):,} of {left(0):,} {what} cannot be reached; {least:,} are "
+            f"left with {fewest} at each of {len(limited.free)} sites; allow that many or protect fewer sites."
         )
     return bisect_left(range(len(order)), -limit, key=lambda steps: -left(steps))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from secateur.budget.outcome import Cost, costs_over_time, edit_of
-from secateur.errors import BudgetError
+from secateur.errors import BudgetError, SettingsError
 from secateur.plan import Edit, Removal
 from secateur.scores import Scores
 from secateur.sites import Site, Sites
@@ -91,16 +91,38 @@ def common_order(some: Sequence[Family], *, comparable: bool) -> Steps:
     return places[np.lexsort((ranks, places, np.concatenate(scores)))]
 
 
-def costs_along(order: Steps, some: Sequence[Family], sites: Sites) -> Callable[[int], Cost]:
-    """What the model costs after so many steps of an order."""
+def rounded(family: Family, count: int, multiple_of: int) -> int:
+    """The steps after which a multiple is left, nearest to those asked for; none that would take what must stay."""
+    if multiple_of < 1:
+        raise SettingsError(f"multiple_of is {multiple_of}; give at least 1.")
+    if multiple_of == 1 or not 0 < count < family.steps:
+        return count
+    kept = max(nearest((family.steps - count) / multiple_of), 1) * multiple_of
+    return family.steps - min(kept, family.steps)
+
+
+def nearest(number: float) -> int:
+    """The nearest integer, a half going up, also where rounding left a little less than that (0.29 of 50 units)."""
+    return int(number + 0.5 + 1e-9)
+
+
+def costs_along(order: Steps, some: Sequence[Family], sites: Sites, multiple_of: int = 1) -> Callable[[int], Cost]:
+    """What the model costs after so many steps of an order, each site rounded to a multiple then."""
     moments = {}
     for place, family in enumerate(some):
-        moment = np.flatnonzero(order == place) + 1
+        moment = _moments_of_leaving(family, np.flatnonzero(order == place) + 1, multiple_of)
         for ranked in family.members:
             moments[ranked.site.name] = np.full(ranked.site.units, np.inf)
             leaving = ranked.order[: len(moment) * ranked.site.blocks]
             moments[ranked.site.name][leaving] = np.repeat(moment, ranked.site.blocks)
     return costs_over_time(sites, moments)
+
+
+def _moments_of_leaving(family: Family, steps: Steps, multiple_of: int) -> Taken:
+    """When each unit of a family leaves, the lowest first, if it takes its own steps at these moments."""
+    gone = np.array([rounded(family, count + 1, multiple_of) for count in range(len(steps))], dtype=np.int64)
+    first = np.searchsorted(gone, np.arange(1, gone[-1] + 1 if len(gone) else 1))
+    return steps[first]
 
 
 def _rank(site: Site, scores: Scores) -> Ranked:
