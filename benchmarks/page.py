@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from benchmarks import best, cifar_section, coverage_section, sections, speed_section
+from benchmarks import (
+    best,
+    cifar_section,
+    coverage_section,
+    imagenet_section,
+    published_section,
+    sections,
+    speed_section,
+)
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
@@ -10,8 +18,10 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables_best": best.tables_best,
     "tables": sections.tables,
     "cifar_oneshot": cifar_section.oneshot,
+    "imagenet_oneshot": imagenet_section.oneshot,
     "scoring": sections.scoring,
     "scoring_conv": cifar_section.scoring_conv,
+    "homology": sections.homology,
     "coverage": coverage_section.coverage,
     "coverage_first": coverage_section.coverage,
     "speed": speed_section.speed,
@@ -20,7 +30,7 @@ STANDING_IN = ("coverage_first",)  # experiments that a larger one is to replace
 INTRODUCTION = """# Results
 
 Every figure on this page comes from a file in `benchmarks/results`, which also names the commit, the versions, the machine, the seeds and all
-settings; the experiments are in `benchmarks/experiments`. `make results` writes this page anew. Quality is in points: accuracy in percent, or
+settings; the experiments are in `benchmarks/experiments`. Papers' figures, in `benchmarks/published`, are marked as such. `make results` writes this page anew. Quality is in points: accuracy in percent, or
 100 · R² in a regression. Seconds are from one machine in one run: compare them as ratios.
 """
 
@@ -32,6 +42,7 @@ def main() -> None:
         result = newest(name)
         if result or name not in STANDING_IN:
             written.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
+    written.append(published_section.published("ocnna"))
     (HERE.parent / "docs" / "results.md").write_text("\n".join(written), encoding="utf-8")
 
 

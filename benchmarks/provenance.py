@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PACKAGES = ("torch", "accelerate", "numpy", "scikit-learn", "torch-pruning", "torchvision", "timm", "transformers")
+PACKAGES = (
+    "torch",
+    "accelerate",
+    "numpy",
+    "scikit-learn",
+    "torch-pruning",
+    "torchvision",
+    "timm",
+    "transformers",
+    "gudhi",
+    "ripser",
+)
 
 
 def provenance(settings: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from secateur import zoo
 from secateur.calibration import calibrate
 from secateur.inference import evaluating
 from secateur.scores import Maps
-from secateur.tracing import trace
 
 
 def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -33,34 +33,36 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     images, size = torch.randn(job["data"]["images"], 3, 32, 32), job["data"]["batch_size"]
     batches = list(zip(images.split(size), torch.randint(10, (len(images),)).split(size), strict=True))
     task = sc.Task.classification(calibration=batches)
+    two = sc.Task.classification(calibration=[tuple(part[:2] for part in batches[0])])
     sites = sc.find_sites(model, task)
-
-    def plain() -> None:
-        with evaluating(model) as predict:
-            for batch in batches:
-                predict(task.arguments(batch))
-
-    calls: dict[str, Callable[[], Any]] = {"forward": plain}
+    calls = {"forward": _plain(model, task)}
     for label, settings in job["methods"].items():
         chosen = sc.methods.get(settings["method"], **{k: v for k, v in settings.items() if k != "method"})
-        calls[label] = lambda chosen=chosen: sc.score(model, sites, task, chosen)
-    seconds = _in_turns(calls | {"trace": lambda: trace(model, task)}, job["repeats"])
-    once = seconds.pop("trace")
-    each_ms = {
-        label: 1000 * ((value - once) / len(images) + once / job["data"]["scored"])
-        for label, value in seconds.items()
-        if label != "forward"
-    }
-    each_ms["forward"] = 1000 * seconds["forward"] / len(images)
-    literal_ms, maps = _literal(model, task, job["literal"]["maps"])
+        for key, on in ((label, task), (f"{label} once", two)):
+            calls[key] = partial(sc.score, model, sites, on, chosen)
+    seconds = _in_turns(calls, job["repeats"])
+    each_ms = {"forward": 1000 * seconds["forward"] / len(images)}
+    for label in job["methods"]:
+        once = seconds[f"{label} once"]
+        each_ms[label] = 1000 * ((seconds[label] - once) / (len(images) - 2) + once / job["data"]["scored"])
+    literal_ms, maps = _literal(model, two, job["literal"]["maps"])
     each_ms["literal"] = literal_ms
     return {
         "network": job["network"],
         "cpu_ms_per_image": each_ms,
         "ratio": {label: value / each_ms["forward"] for label, value in each_ms.items()},
-        "trace_cpu_ms": 1000 * once,
+        "once_cpu_ms": {label: 1000 * seconds[f"{label} once"] for label in job["methods"]},
         "maps_per_image": maps,
     }
+
+
+def _plain(model: nn.Module, task: sc.Task) -> Callable[[], None]:
+    def forward() -> None:
+        with evaluating(model) as predict:
+            for batch in task.calibration:
+                predict(task.arguments(batch))
+
+    return forward
 
 
 def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -74,7 +76,7 @@ def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, fl
     return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
-def _literal(model: nn.Module, task: sc.Task, sample: int) -> tuple[float, dict[str, int]]:
+def _literal(model: nn.Module, two: sc.Task, sample: int) -> tuple[float, dict[str, int]]:
     """What scikit-learn's PCA of every map would take for one image, from a sample of each size; and how many maps."""
     kept: dict[tuple[int, int], Tensor] = {}
     counts: Counter[tuple[int, int]] = Counter()
@@ -85,7 +87,6 @@ def _literal(model: nn.Module, task: sc.Task, sample: int) -> tuple[float, dict[
         kept.setdefault(size, maps.flatten(0, 1)[:sample].clone())
         return maps.amax((-1, -2))
 
-    two = sc.Task.classification(calibration=[tuple(part[:2] for part in next(iter(task.batches("calibration"))))])
     calibrate(model, sc.find_sites(model, two), two, Maps(note))
     total = 0.0
     for size, maps in kept.items():

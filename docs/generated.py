@@ -1,4 +1,7 @@
-"""Pages made from the source when the documentation is built: one per method, one per public module."""
+"""Pages made from the source when the documentation is built: one per method, one per public module.
+
+Where `docs/methods/NAME.md` exists, it comes first on its method's page.
+"""
 
 import ast
 import re
@@ -32,8 +35,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         index = "\n".join([f"# {title}", "", about, "", "| | |", "|---|---|", *rows, ""])
         files.append(File.generated(config, f"{folder}/index.md", content=index))
         for module in modules:
-            page = f"# {module.stem}\n\n::: {'.'.join(module.parts)}\n    options:\n      show_root_heading: false\n"
-            files.append(File.generated(config, f"{folder}/{module.stem}.md", content=page))
+            place = f"{folder}/{module.stem}.md"
+            files.append(File.generated(config, place, content=_page(module, _written(files, place))))
     return files
 
 
@@ -46,6 +49,22 @@ def on_page_content(html: str, **_: Any) -> str:
         html,
         flags=re.S,
     )
+
+
+def _written(files: Files, place: str) -> str | None:
+    """The text that somebody wrote for a generated page, which is taken out of the files; None where nobody has."""
+    found = files.get_file_from_path(place)
+    if found is None:
+        return None
+    files.remove(found)
+    return found.content_string
+
+
+def _page(module: Path, written: str | None) -> str:
+    """The reference of a module: a page of its own, or the last section of what was written."""
+    options = ["show_root_heading: false"] + (["heading_level: 3"] if written else [])
+    head = f"{written.rstrip()}\n\n## Reference" if written else f"# {module.stem}"
+    return "\n".join([head, "", f"::: {'.'.join(module.parts)}", "    options:", *(f"      {o}" for o in options), ""])
 
 
 METHODS = """A method scores units, higher is more important; it never chooses, cuts or trains. Each is one file with

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from secateur.errors import CompressionError
     from secateur.export import export_onnx, export_program
     from secateur.finding import find_sites
+    from secateur.halves import stability
     from secateur.huggingface import from_pretrained, save_pretrained
     from secateur.judging import judge
     from secateur.measurement import measure
@@ -67,6 +68,7 @@ __all__ = [
     "save_pretrained",
     "score",
     "select",
+    "stability",
 ]
 
 _HOMES = {
@@ -75,6 +77,7 @@ _HOMES = {
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
     "export": ("export_onnx", "export_program"),
+    "halves": ("stability",),
     "huggingface": ("from_pretrained", "save_pretrained"),
     "judging": ("judge",),
     "measurement": ("measure",),

@@ -1,4 +1,8 @@
-"""Weights from files that others wrote: safetensors, or PyTorch's pickles read without running any code in them."""
+"""Weights from files that others wrote: safetensors, or PyTorch's pickles read without running any code in them.
+
+A safetensors file may hold a weight in whole numbers, as `NAME_q` (int8) with `NAME_scale`, one number for each output
+or one for all: the weight `NAME` is their product.
+"""
 
 import pickle
 import re
@@ -18,6 +22,7 @@ from secateur.files import reading
 
 PICKLED = (".pt", ".pth", ".th", ".ckpt", ".tar")
 _NESTED = ("state_dict", "model")
+_WHOLE, _SCALE = "_q", "_scale"  # ends of the names of a weight in whole numbers
 _DEEPEST = 3  # a damaged or hostile file may hold a dict that holds itself
 # what torch.load has been seen to raise on damaged files, zip and legacy format alike
 _UNREADABLE = (
@@ -38,12 +43,34 @@ def read(path: str | Path) -> dict[str, Tensor]:
     source = Path(path)
     suffix = source.suffix.lower()
     if suffix == ".safetensors":
-        return tensorfile.read(source)[0]
+        return _dequantised(tensorfile.read(source)[0], source)
     if suffix not in PICKLED:
         known = ", ".join((".safetensors", *PICKLED))
         raise FileError(f"{source}: {suffix or 'no ending'} is not a known kind of weights; known: {known}.")
     with reading(source):
         return _state_dict(_unpickled(source), source)
+
+
+def _dequantised(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """The tensors with every weight in whole numbers multiplied out; all other tensors as they are."""
+    names = [name.removesuffix(_WHOLE) for name, tensor in tensors.items() if _is_whole(name, tensor, tensors)]
+    used = {name + end for name in names for end in (_WHOLE, _SCALE)}
+    found = {name: tensor for name, tensor in tensors.items() if name not in used}
+    for name in names:
+        whole, scale = tensors[name + _WHOLE], tensors[name + _SCALE]
+        if scale.numel() not in (1, len(whole)):
+            shapes = f"{list(whole.shape)} and {list(scale.shape)}"
+            raise FileError(
+                f"{source}: {name}: whole numbers and scale have shapes {shapes}; one for each output is due."
+            )
+        found[name] = whole.to(scale.dtype) * scale.reshape(-1, *[1] * (whole.dim() - 1))
+    return found
+
+
+def _is_whole(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    scale = tensors.get(name.removesuffix(_WHOLE) + _SCALE)
+    is_named_so = name.endswith(_WHOLE) and scale is not None and scale.is_floating_point()
+    return is_named_so and tensor.dtype == torch.int8 and tensor.dim() > 0
 
 
 def _unpickled(source: Path) -> Any:

@@ -46,6 +46,18 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class Points:
+    """A point for every example, where each layer puts units out; seen are clouds of them, for each such layer.
+
+    `measure` takes maps [examples, units, tokens, 1] and which tokens are no padding [examples, tokens], where that is
+    known, and gives [examples, units, dims].
+    """
+
+    measure: Callable[[Tensor, Tensor | None], Tensor]
+    tap: Tap = "post"
+
+
+@dataclass(frozen=True)
 class Gates:
     """The slope of each example's loss in a gate on each unit; seen are moments of `measure` of it, over examples.
 
@@ -57,7 +69,7 @@ class Gates:
     measure: Callable[[Tensor], Tensor]
 
 
-Look = Reads | Maps | Gates
+Look = Reads | Maps | Points | Gates
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from torch import Tensor
 
 CLOSE = 1e-5  # where a share of the variation is as near as this to the cut, float32 may not tell which side it is on
 CHUNK = 2**20  # entries of maps that are worked on at a time, so that they stay near the processor
+RANGE = (1e-15, 1e15)  # norms whose squares, and those of their parts, fit float32
 
 Maps = Float[Tensor, "examples units height width"]
 Row = Float[Tensor, "examples units"]
@@ -16,15 +17,15 @@ Row = Float[Tensor, "examples units"]
 
 def centred_norm(maps: Maps) -> Row:
     """The Frobenius norm of each map less its column means: all of its variation. A constant map gives an exact 0."""
-    return _by_chunks(maps, lambda part: torch.linalg.vector_norm(_centred(part), dim=(-1, -2)))
+    return _by_chunks(maps, _spread)
 
 
 def leading_norm(maps: Maps, energy: float) -> Row:
     """The Frobenius norm of each map's projection on its leading principal components.
 
-    Those are as few as hold more than `energy` of the variation. The square of the norm is the sum of as many
+    Those are as few as hold more than `energy` of the variation. Their share of the squared norm is that of as many
     eigenvalues of the smaller Gram matrix of the centred map: no vectors, no projection. Float32 maps have it in
-    float32, and where the cut is too close to call, once more in float64.
+    float32, and where the cut is too close to call, or squares may not fit, once more in float64.
     """
     return _by_chunks(maps, lambda part: _leading(part, energy))
 
@@ -40,10 +41,41 @@ def _by_chunks(maps: Maps, of: Callable[[Tensor], Tensor]) -> Row:
     return torch.cat([of(part) for part in exact.split(examples)])
 
 
+def _spread(maps: Tensor) -> Tensor:
+    norms = torch.linalg.vector_norm(_centred(maps), dim=(-1, -2))
+    return _mended(norms, ~_fit(norms), maps, _spread_of_any_size)
+
+
+def _spread_of_any_size(maps: Tensor) -> Tensor:
+    peaks = maps.abs().amax((-1, -2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
+    return torch.linalg.vector_norm(_centred(maps / peaks), dim=(-1, -2)) * peaks[..., 0, 0]
+
+
 def _centred(maps: Tensor) -> Tensor:
     """Maps less their column means; the first row goes first, so that nothing is left of a constant map."""
     off = maps - maps[..., :1, :]
     return off.sub_(off.mean(-2, keepdim=True))
+
+
+def _leading(maps: Tensor, energy: float) -> Tensor:
+    contrasts = _contrasts(maps)
+    norms = torch.linalg.vector_norm(contrasts, dim=(-1, -2))
+    shares, close = _kept(contrasts, energy)
+    found = torch.where(norms > 0, norms * shares.sqrt(), norms)
+    if maps.dtype == torch.float64:
+        return found
+    return _mended(found, close | ~_fit(norms), maps, lambda some: _leading(some.double(), energy))
+
+
+def _mended(found: Tensor, doubtful: Tensor, maps: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """What was found, with what is doubtful found in another way, in place."""
+    if bool(doubtful.any()):
+        found[doubtful] = of(maps[doubtful]).to(found.dtype)
+    return found
+
+
+def _fit(norms: Tensor) -> Tensor:
+    return (norms > RANGE[0]) & (norms < RANGE[1])
 
 
 def _contrasts(maps: Tensor) -> Tensor:
@@ -55,34 +87,25 @@ def _contrasts(maps: Tensor) -> Tensor:
     return basis.to(maps.dtype) @ (maps - maps[..., :1, :])
 
 
-def _leading(maps: Tensor, energy: float) -> Tensor:
-    contrasts = _contrasts(maps)
-    whole = torch.linalg.vector_norm(contrasts, dim=(-1, -2))
-    if min(contrasts.shape[-2:]) <= 1:
-        return whole  # one component holds everything
-    varies = whole > 0
-    found, close = _kept(contrasts[varies], energy)
-    again = maps[varies][close].double()
-    found[close] = _kept(_contrasts(again), energy)[0].to(found.dtype)
-    return whole.masked_scatter(varies, found)
-
-
 def _kept(contrasts: Tensor, energy: float) -> tuple[Tensor, Tensor]:
-    """What the leading components hold of each map, and for which of them the cut is close."""
+    """The share that the leading components hold of each map, and for which of them the cut is close."""
+    if min(contrasts.shape[-2:]) <= 1:  # one component holds everything
+        alike = contrasts.new_ones(contrasts.shape[:-2])
+        return alike, alike < 1.0
     gram = _gram(contrasts)
-    values = (_of_three(gram.double()) if gram.shape[-1] == 3 else _eigenvalues(gram)).flip(-1)
-    whole = values.sum(-1, keepdim=True)
+    values = (_of_three(gram.double()) if gram.shape[-1] == 3 else _eigenvalues(gram).double()).flip(-1)
     sums = values.cumsum(-1)
-    shares = sums / whole
+    shares = sums / sums[..., -1:]
     count = (shares <= energy).sum(-1, keepdim=True).clamp(max=values.shape[-1] - 1)
     close = ((shares - energy).abs() < CLOSE).any(-1)
-    return sums.gather(-1, count).squeeze(-1).sqrt().to(contrasts.dtype), close
+    return shares.gather(-1, count).squeeze(-1).to(contrasts.dtype), close
 
 
 def _rank(maps: Tensor) -> Tensor:
     values = _eigenvalues(_gram(maps.double())).clamp(min=0.0)
     least = max(maps.shape[-2:]) * torch.finfo(torch.float32).eps
-    return (values > least**2 * values[..., -1:]).sum(-1, dtype=torch.float64)
+    found = (values > least**2 * values[..., -1:]).sum(-1, dtype=torch.float64)
+    return torch.where(values[..., -1].isnan(), torch.nan, found)
 
 
 def _gram(maps: Tensor) -> Tensor:
@@ -91,13 +114,15 @@ def _gram(maps: Tensor) -> Tensor:
 
 
 def _eigenvalues(gram: Tensor) -> Tensor:
-    """The eigenvalues in float64, ascending; on processors, each thread takes a part, as LAPACK takes one by one."""
-    exact = gram.double()
-    threads = torch.get_num_threads() if exact.device.type == "cpu" else 1
+    """The eigenvalues, ascending, NaN where they are not finite; on processors each thread takes a part."""
+    failed = ~torch.isfinite(gram.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True))
+    usable = gram.masked_fill_(failed[..., None], 0.0)  # LAPACK stops at what is not finite
+    threads = torch.get_num_threads() if gram.device.type == "cpu" else 1
     if threads == 1:
-        return torch.linalg.eigvalsh(exact)
+        return torch.linalg.eigvalsh(usable).masked_fill_(failed, torch.nan)
     with ThreadPoolExecutor(threads) as pool:
-        return torch.cat(list(pool.map(torch.linalg.eigvalsh, exact.chunk(threads))))
+        parts = pool.map(torch.linalg.eigvalsh, usable.flatten(0, -3).chunk(threads))
+        return torch.cat(list(parts)).reshape(gram.shape[:-1]).masked_fill_(failed, torch.nan)
 
 
 def _of_three(gram: Tensor) -> Tensor:

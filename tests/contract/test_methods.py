@@ -237,7 +237,7 @@ def layer_of(model: nn.Sequential, task: Task) -> Layer:
 def test_the_methods_are_the_files() -> None:
     assert methods.names() == (
         *("activation_std", "apoz", "bn_scale", "chance", "dense", "fpgm", "group_norm", "hrank", "magnitude"),
-        *("ocnna", "taylor"),
+        *("obce", "ocnna", "pbce", "taylor"),
     )
 
 
@@ -264,6 +264,8 @@ def test_a_misspelt_setting_suggests_the_nearest() -> None:
         ("ocnna", {"form": "quick"}),
         ("ocnna", {"coupled": "min"}),
         ("ocnna", {"energy": 1.0}),
+        ("obce", {"summary": "min"}),
+        ("obce", {"quantile": 1.5}),
     ],
 )
 def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object]) -> None:

@@ -235,3 +235,13 @@ def test_conflicting_options_are_wrong_usage(walked: Path, monkeypatch: pytest.M
         ("--remove", "9%", "--relative"),
     ):
         assert commands.run("plan", "scores.json", *options).exit_code == 2
+
+
+def test_scores_tell_what_two_halves_of_the_data_agree_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("--model", "zoo:mlp?hidden=9,9", "--data", "sklearn:digits", "--method", "dense", "--stability")
+    assert "Two halves of the data, when half of the units go" in commands.done("score", *given)
+    found = json.loads(commands.done("score", *given, "--json"))["sites"]
+    assert {site["stability"]["chance"] for site in found} == {4 / 9}
+    assert all(-1.0 <= site["stability"]["correlation"] <= 1.0 for site in found)
+    assert "stability" not in json.loads(commands.done("score", *given[:-1], "--json"))["sites"][0]

@@ -14,7 +14,7 @@ from secateur import report
 from secateur.plan import Edit, Plan
 from secateur.report.fates import fates
 from secateur.report.page import CONTENTS
-from secateur.result import Result, to_json
+from secateur.result import Latency, Result, to_json
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -41,6 +41,15 @@ def with_scores(result: Result[None], value: float) -> Result[None]:
 def _first_set(edit: Edit, value: float) -> Edit:
     first = tuple(replace(removal, score=value) for removal in edit.removed[:1])
     return replace(edit, removed=first + edit.removed[1:], threshold=value)
+
+
+def read_by_many(result: Result[None], takers: str) -> Result[None]:
+    """The result with one text of what took over at every site."""
+    rounds = []
+    for one in result.rounds:
+        edits = tuple(replace(edit, taken_over_by=takers) for edit in one.plan.edits)
+        rounds.append(replace(one, plan=replace(one.plan, edits=edits)))
+    return replace(result, rounds=tuple(rounds))
 
 
 def bare(result: Result[None]) -> Result[None]:
@@ -164,6 +173,34 @@ def test_the_page_fits_a_phone(visit: Visit, scheme: str) -> None:
     page = visit(sample(first_site=long), viewport={"width": 360, "height": 740}, color_scheme=scheme)
 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_layers_that_took_over_are_counted_where_they_are_many(visit: Visit) -> None:
+    names = [f"layer1.{block}.conv1" for block in range(28)]
+    takers = ", ".join(f"{name} ({'reconstruct' if name != names[5] else 'mean'})" for name in names)
+    page = visit(read_by_many(sample(), takers))
+    unit = page.locator("#unit-table tbody tr").first
+
+    assert "27 layers (reconstruct), 1 layer (mean)" in page.locator("#widths .why").first.inner_text()
+    assert page.locator("#widths .bar").first.get_attribute("data-tip").count("conv1") >= len(names)
+    assert names[7] not in unit.inner_text()
+    unit.locator("summary", has_text="28 layers").click()
+    assert names[7] in unit.inner_text()
+
+
+def test_numbers_of_cards_stay_on_one_line(visit: Visit) -> None:
+    page = visit(
+        with_measurements(sample(), latency=(Latency(0.0712, 0.001, 1, 1, 9), Latency(0.0843, 0.001, 32, 1, 9)))
+    )
+
+    for width in (320, 390, 680, 840, 1000, 1160, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        high = page.evaluate(
+            "[...document.querySelectorAll('.cards .values > *')].map(e => Math.round("
+            "e.getBoundingClientRect().height / parseFloat(getComputedStyle(e).lineHeight)))"
+        )
+        wide = page.evaluate("[...document.querySelectorAll('.cards li')].every(e => e.scrollWidth <= e.clientWidth)")
+        assert set(high) == {1} and wide
 
 
 def test_tables_and_pictures_speak(visit: Visit) -> None:

@@ -1,5 +1,6 @@
 """Weights from other people's files are read, and nothing in them is run."""
 
+import copy
 import os
 import pickle
 import tarfile
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from saved_nets import PLAN, Net, same_bits, small, trained
-from secateur import storage
+from secateur import checkpoints, storage
 from secateur.errors import FileError, ModelError
 
 
@@ -164,3 +166,39 @@ def test_a_zip_bomb_of_a_header_is_not_believed(tmp_path: Path) -> None:
         archive.writestr("bomb/data.pkl", b"\x80\x02cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.")
     with pytest.raises(FileError):
         storage.load_weights(Net(), path)
+
+
+def quantised(net: nn.Module) -> tuple[dict[str, Tensor], nn.Module]:
+    """The weights of a network as int8 with a scale for each output, and the network that they stand for."""
+    tensors, wanted = {}, copy.deepcopy(net)
+    for name, tensor in wanted.state_dict().items():
+        if tensor.dim() < 2:
+            tensors[name] = tensor
+            continue
+        scale = tensor.flatten(1).abs().amax(1) / 127
+        by_output = scale.reshape(-1, *[1] * (tensor.dim() - 1))
+        whole = (tensor / by_output).round().to(torch.int8)
+        tensors |= {f"{name}_q": whole, f"{name}_scale": scale}
+        tensor.copy_(torch.stack([row * float(number) for row, number in zip(whole, scale, strict=True)]))
+    return tensors, wanted
+
+
+def test_weights_in_whole_numbers_are_multiplied_out(tmp_path: Path) -> None:
+    tensors, wanted = quantised(trained(Net()))
+    assert any(tensor.dtype == torch.int8 for tensor in tensors.values())
+    save_file(tensors, tmp_path / "int8.safetensors")
+    same_bits(storage.load_weights(Net(), tmp_path / "int8.safetensors"), wanted)
+
+
+def test_whole_numbers_and_a_scale_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    tensors, _ = quantised(trained(Net()))
+    (name, *_) = (name for name in tensors if name.endswith("_scale"))
+    save_file(tensors | {name: tensors[name][:-1].clone()}, tmp_path / "int8.safetensors")
+    with pytest.raises(FileError, match=rf"{name.removesuffix('_scale')}: whole numbers and scale have shapes \["):
+        storage.load_weights(Net(), tmp_path / "int8.safetensors")
+
+
+def test_a_parameter_that_only_sounds_like_whole_numbers_stays_as_it_is(tmp_path: Path) -> None:
+    named = {"weight_q": torch.randn(3, 2), "weight_scale": torch.randn(3)}
+    save_file(named, tmp_path / "named.safetensors")
+    assert checkpoints.read(tmp_path / "named.safetensors").keys() == named.keys()

@@ -2,9 +2,11 @@
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from footprint import untouched
 from secateur import methods
 from secateur.budget import Below, Budget, Count, Macs, Params, Share
+from secateur.compensation import repair
 from secateur.errors import BudgetError, DataError, ModelError, UnknownNameError
 from secateur.finding import find_sites
 from secateur.inference import evaluating
@@ -52,6 +55,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return Measurement(sum(parameter.numel() for parameter in model.parameters()), 0, 0, quality=quality)
 
     measure_with(measured, monkeypatch)
+    monkeypatch.setattr(latency, "_SECONDS", 0.0)
+    monkeypatch.setattr(latency, "milliseconds", lambda _: 1.0)
 
 
 @pytest.fixture
@@ -164,6 +169,34 @@ def test_steps_tell_what_each_did() -> None:
     assert (result.final.macs, result.final.quality["accuracy"]) == (wanted.macs, wanted.quality["accuracy"])
     assert result.original.latency
     assert result.final.latency
+
+
+@pytest.mark.usefixtures("thorough")
+def test_a_machine_that_slows_down_makes_no_network_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(1)
+    monkeypatch.setattr(latency, "milliseconds", lambda _: float(next(clock)))
+
+    result = compress(net(), task_of(), recipe(Share(0.5), compensate="none"))
+
+    assert [one.batch_size for one in result.final.latency] == [1, 32]
+    for before, after in zip(result.original.latency, result.final.latency, strict=True):
+        assert after.median_ms == pytest.approx(before.median_ms, rel=0.2)
+
+
+def test_the_time_of_a_cut_leaves_out_its_compensation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*given: Any, **settings: Any) -> Any:
+        time.sleep(3.0)
+        return repair(*given, **settings)
+
+    monkeypatch.setattr("secateur.pipeline.rounds.repair", slow)
+    _, cut, compensated = compress(net(), task_of(), recipe(Share(0.5), compensate="mean")).steps
+    assert compensated.seconds - cut.seconds >= 3.0
+
+
+def test_a_run_that_removes_nothing_is_timed_once() -> None:
+    result = compress(net(), task_of(), recipe(Share(0.01), compensate="none"))
+    assert len(result.steps) == 1
+    assert [one.batch_size for one in result.original.latency] == [1, 32]
 
 
 def test_the_test_data_is_looked_at_for_the_first_and_the_last_network_only() -> None:

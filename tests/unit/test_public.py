@@ -45,6 +45,7 @@ NAMES = [
     "save_pretrained",
     "score",
     "select",
+    "stability",
 ]
 
 

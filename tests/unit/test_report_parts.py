@@ -22,7 +22,7 @@ from secateur.report import figures
 from secateur.report.bins import binned
 from secateur.report.fates import fates
 from secateur.report.reading import read
-from secateur.report.summary import headline
+from secateur.report.summary import headline, summary
 from secateur.result import Latency, Measurement, Result, Round, SiteScores, Step, to_json
 
 
@@ -90,6 +90,13 @@ def test_a_difference_below_a_tenth_is_shown() -> None:
 )
 def test_speed_is_claimed_only_beyond_the_noise(before: float, after: float, spread: float, claim: str) -> None:
     assert claim in plain(headline(speed(before, after, spread)))
+
+
+def test_a_card_for_what_got_worse_says_so_and_noise_does_not() -> None:
+    def bars(result: Result[None]) -> int:
+        return summary(result).text.count("meter worse")
+
+    assert (bars(speed(1.0, 2.0, 0.01)), bars(speed(2.0, 1.0, 0.01)), bars(speed(1.0, 1.01, 0.5))) == (1, 0, 0)
 
 
 def test_speed_is_not_claimed_where_the_two_were_not_timed_alike() -> None:

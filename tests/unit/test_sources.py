@@ -44,7 +44,8 @@ def test_an_address_names_a_source_and_its_options(address: str, wanted: Address
     [
         ("zoo:resnet20", 32, "zoo:resnet20?data=cifar&outputs=7"),
         ("zoo:vgg16_bn?data=imagenet", 32, "zoo:vgg16_bn?data=imagenet&outputs=7"),
-        ("zoo:vgg16_bn", 224, "zoo:vgg16_bn?outputs=7"),
+        ("zoo:vgg16_bn", 224, "zoo:vgg16_bn?data=imagenet&outputs=7"),
+        ("zoo:mobilenet_v1", 224, "zoo:mobilenet_v1?data=imagenet&outputs=7"),
         ("zoo:resnet18?outputs=3", 28, "zoo:resnet18?outputs=3&data=cifar"),
         ("zoo:lenet", 28, "zoo:lenet?data=mnist&outputs=7"),
         ("zoo:lenet", 32, "zoo:lenet?data=cifar&outputs=7"),

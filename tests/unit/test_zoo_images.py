@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
+from torch.nn.utils import fuse_conv_bn_eval
 
 from secateur import zoo
 from secateur.errors import CompressionError, SettingsError, UnknownNameError
@@ -208,6 +210,50 @@ def test_a_block_that_adds_nothing_is_its_shortcut(block: nn.Module, last: str) 
     assert torch.equal(block(x), past if isinstance(block, mobilenet_v2.InvertedResidual) else past.relu())
 
 
+def test_norms_folded_into_convolutions_leave_names_and_outputs_as_they_were() -> None:
+    options = {"width": 0.25, **CIFAR}
+    normed, bare = zoo.build("mobilenet_v2", **options).eval(), zoo.build("mobilenet_v2", **options, norm="0").eval()
+    for module in normed.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                nn.init.uniform_(tensor, 0.5, 1.5)
+    modules = list(normed.named_modules())
+    for (name, module), (_, after) in pairwise(modules):
+        if isinstance(after, nn.BatchNorm2d):
+            bare.get_submodule(name).load_state_dict(fuse_conv_bn_eval(module, after).state_dict())
+    bare.classifier.load_state_dict(normed.classifier.state_dict())
+    x = zoo.example("mobilenet_v2", **options)
+    torch.testing.assert_close(bare(x), normed(x), rtol=1e-4, atol=1e-4)
+
+
+def test_padding_at_the_end_is_that_of_tensorflow_and_keeps_the_names() -> None:
+    both, end = (zoo.build("mobilenet_v2", width=0.25, padding=padding).eval() for padding in ("both", "end"))
+    end.load_state_dict(both.state_dict())
+    x = torch.randn(1, 3, 32, 32)
+    stem = both.features[0][0]
+    wanted = F.conv2d(x, stem.weight, padding=1)[:, :, 1::2, 1::2]  # windows that begin at the first pixel
+    torch.testing.assert_close(end.features[0][:2](x), wanted)
+    assert [name for name, module in end.named_modules() if isinstance(module, nn.ZeroPad2d)] == [
+        "features.0.pad",
+        *(f"features.{block}.conv.1.pad" for block in (2, 4, 7, 14)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "wanted"),
+    [
+        ("mobilenet_v1", 224, "imagenet"),
+        ("mobilenet_v1", 32, "cifar"),
+        ("mobilenet_v2", 256, "imagenet"),
+        ("lenet", 28, "mnist"),
+        ("resnet20", 224, None),
+        ("mlp", 28, None),
+    ],
+)
+def test_the_form_follows_the_size_of_the_images(name: str, side: int, wanted: str | None) -> None:
+    assert zoo.form_for(name, side) == wanted
+
+
 @pytest.mark.parametrize("ends", [(4, 8, 1), (4, 4, 2)])
 def test_an_inverted_residual_that_changes_its_shape_has_no_shortcut(ends: tuple[int, int, int]) -> None:
     block = mobilenet_v2.InvertedResidual(*ends, 6).eval()
@@ -240,6 +286,7 @@ def test_a_dense_layer_keeps_its_input_before_what_it_adds() -> None:
         ("mobilenet_v1", {"width": "0"}, SettingsError, "mobilenet_v1: width=0.0; it must be above 0"),
         ("mobilenet_v1", {"activation": "leaky"}, UnknownNameError, "did you mean leaky_relu"),
         ("mobilenet_v2", {"width": "nan"}, SettingsError, "mobilenet_v2: width=nan; it must be above 0"),
+        ("mobilenet_v2", {"padding": "ends"}, UnknownNameError, "did you mean end"),
         ("mobilenet_v2", {"width": "inf"}, SettingsError, "width=inf"),
     ],
 )

@@ -3,25 +3,20 @@
 Tests with trained weights need the folder of data that the environment variable SECATEUR_DATA names.
 """
 
-import csv
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import ZipFile
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from secateur import data, storage, zoo
 from secateur.inference import evaluating
 
 DATA = Path(os.environ.get("SECATEUR_DATA", "."))
-MEAN, DEVIATION = ((torch.tensor(v).view(3, 1, 1)) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
 with_data = pytest.mark.skipif("SECATEUR_DATA" not in os.environ, reason="SECATEUR_DATA names no folder with data")
 
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -126,26 +121,18 @@ def test_the_sheets_hold_the_bytes_of_cifar() -> None:
 
 
 @with_data
-def test_published_weights_tell_images_of_imagenet_apart() -> None:
-    (path,) = (DATA / "weights/biubug6_retinaface_mobilenetv1x0.25_imagenet").glob("*.tar")
-    model = storage.load_weights(zoo.build("mobilenet_v1", data="imagenet", width=0.25, activation="leaky_relu"), path)
-    images, labels = imagenet_images(DATA / "imagenet_sample")
-    assert correct(model, images, labels) == 510
-
-
-def correct(model: nn.Module, images: Float[Tensor, "rows 3 size size"], labels: Int[Tensor, " rows"]) -> int:
-    """How many images get the class of their label."""
-    model.eval()
-    with torch.no_grad():
-        rows = zip(images.split(500), labels.split(500), strict=True)
-        return sum(int((model((x - MEAN) / DEVIATION).argmax(1) == y).sum()) for x, y in rows)
-
-
-def imagenet_images(folder: Path) -> tuple[Float[Tensor, "rows 3 224 224"], Int[Tensor, " rows"]]:
-    """Images between 0 and 1, and the numbers of their classes."""
-    pil = pytest.importorskip("PIL.Image")
-    with ZipFile(folder / "images_224.zip") as pack, (folder / "labels.csv").open(newline="") as table:
-        rows = list(csv.DictReader(table))
-        files = [np.asarray(pil.open(io.BytesIO(pack.read(row["file"]))).convert("RGB")) for row in rows]
-    labels = torch.tensor([int(row["class_index"]) for row in rows])
-    return torch.tensor(np.stack(files)).permute(0, 3, 1, 2) / 255, labels
+@pytest.mark.parametrize(
+    ("name", "options", "weights", "normalise", "correct"),
+    [
+        ("mobilenet_v1", {"width": 0.25, "activation": "leaky_relu"}, "biubug6*/*.tar", "imagenet", 510),
+        ("mobilenet_v2", {"norm": False, "padding": "end"}, "google-coral*/*.safetensors", "0.5", 878),
+    ],
+)
+def test_published_weights_tell_images_of_imagenet_apart(
+    name: str, options: dict[str, Any], weights: str, normalise: str, correct: int
+) -> None:
+    (path,) = (DATA / "weights").glob(weights)
+    loaded = data.load(f"images:{DATA / 'imagenet_sample'}?validation=0&test=0&normalise={normalise}", batch_size=50)
+    assert (loaded.outputs, dict(loaded.rows)) == (1000, {"train": 1000, "calibration": 1000})
+    with evaluating(storage.load_weights(zoo.build(name, data="imagenet", **options), path)) as predict:
+        assert loaded.task.evaluate("calibration", predict)["accuracy"] == pytest.approx(correct / 10)

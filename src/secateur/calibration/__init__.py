@@ -1,12 +1,13 @@
 """From data to statistics: passes over the calibration data that watch units, forwards or with gradients."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from secateur.calibration.gradients import gate_slopes
-from secateur.calibration.taps import Places, taps_of
+from secateur.calibration.taps import Batch, Places, taps_of
 from secateur.errors import DataError
 from secateur.graph import Traced
 from secateur.inference import evaluating
@@ -34,10 +35,10 @@ def calibrate_all(
     """For every look, what is seen at every site.
 
     One forward pass over the calibration data for all that watch outputs, and one with gradients for all that watch
-    gates; memory does not grow with the data.
+    gates; memory does not grow with the data, but for looks at points, which are kept.
 
     Raises:
-        DataError: fewer than two rows of data.
+        DataError: fewer than two rows of data, or maps that are NaN or infinite.
         ModelError: what a look asks for cannot be followed to where a site's units are made or read.
     """
     traced = trace(model, task)
@@ -81,15 +82,24 @@ def _pass(task: Task, step: Step, watch: Watch) -> None:
 
 
 def _forward(traced: Traced, taps: Places, arguments: Arguments, rows: int) -> None:
+    batch = Batch(rows, _tokens(traced.model, arguments))
+
     def around(node: Any, args: tuple[Any, ...], operator: Callable[..., Any]) -> Any:
         for see in taps.before.get(node.name, ()):
-            see(args, rows)
+            see(args, batch)
         value = operator(*args)
         for see in taps.after.get(node.name, ()):
-            see(value, rows)
+            see(value, batch)
         return value
 
     traced.run(arguments, around)
+
+
+def _tokens(model: nn.Module, arguments: Arguments) -> Tensor | None:
+    """Which tokens are no padding, as a Hugging Face model is told."""
+    args, kwargs = arguments
+    mask = inspect.signature(model.forward).bind(*args, **kwargs).arguments.get("attention_mask")
+    return mask != 0 if isinstance(mask, Tensor) and mask.dim() == 2 else None
 
 
 def _slopes(

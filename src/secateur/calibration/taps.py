@@ -11,15 +11,25 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
-from secateur.errors import ModelError
+from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
+from secateur.homology import Cloud
 from secateur.reading import values_read
-from secateur.scores import Look, Maps, Reads, Tap
+from secateur.scores import Look, Maps, Points, Reads, Tap
 from secateur.sites import Site, Sites, TensorAxis
 from secateur.stats import Moments
 from secateur.tracing import weight_of
 
-Seeing = Callable[[Any, int], None]
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch holds: so many examples, and which of their tokens are no padding, where that is known."""
+
+    examples: int
+    tokens: Tensor | None = None
+
+
+Seeing = Callable[[Any, Batch], None]
 
 _NORMS = {"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm", "dropout", "dropout_", "contiguous"}
 _ACTIVATIONS = {
@@ -27,6 +37,7 @@ _ACTIVATIONS = {
     *("leaky_relu", "log_sigmoid", "rrelu", "sigmoid", "softplus", "softshrink", "hardshrink", "tanh", "threshold"),
     *("prelu", "clamp", "clamp_min"),
 }
+_ARITHMETIC = _ACTIVATIONS | {"add", "div", "erf", "exp", "mul", "neg", "pow", "square", "sub"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
         match look:
             case Reads():
                 _at_reads(places, sites, look)
-            case Maps():
+            case Maps() | Points():
                 _at_makers(places, traced, sites, look)
     return places
 
@@ -72,7 +83,7 @@ def _at_reads(places: Places, sites: Sites, look: Reads) -> None:
     """Each site is watched at its first reader that is not a norm."""
     seen = places.seen[look] = {site.name: look.empty() for site in sites}
 
-    def see(site: Site, read: Any, args: tuple[Any, ...], _: int) -> None:
+    def see(site: Site, read: Any, args: tuple[Any, ...], _: Batch) -> None:
         seen[site.name] = seen[site.name].observe(values_read(args[read.operand], read, site.units))
 
     for site in sites:
@@ -80,14 +91,17 @@ def _at_reads(places: Places, sites: Sites, look: Reads) -> None:
         places.before[read.node].append(partial(see, site, read))
 
 
-def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps) -> None:
+def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points) -> None:
     """Each site is watched behind every layer whose weights make its units."""
-    seen: dict[str, tuple[Moments, ...]] = {}
+    seen: dict[str, tuple[Any, ...]] = {}
     places.seen[look] = seen
 
-    def see(place: tuple[str, int], maker: "_Maker", value: Tensor, examples: int) -> None:
+    def see(place: tuple[str, int], maker: "_Maker", value: Tensor, batch: Batch) -> None:
         name, number = place
-        rows = look.measure(_maps(value, maker, examples))
+        maps = _maps(value, maker, batch.examples)
+        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else look.measure(maps)
+        if not bool(torch.isfinite(rows).all()):
+            raise DataError(f"{name}: {maker.node} puts out maps that are NaN or infinite; look at data and weights.")
         parts = seen[name]
         seen[name] = (*parts[:number], parts[number].observe(rows), *parts[number + 1 :])
 
@@ -99,14 +113,14 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps) -> None
                 f"{site.name}: no layer uses {made} as it is, so the maps that it makes cannot be watched; score it "
                 "with a method that watches units where they are read, such as dense."
             )
-        seen[site.name] = tuple(Moments.empty() for _ in makers)
+        seen[site.name] = tuple(Cloud() if isinstance(look, Points) else Moments.empty() for _ in makers)
         for number, maker in enumerate(makers):
             places.after[maker.node].append(partial(see, (site.name, number), maker))
 
 
 @dataclass(frozen=True)
 class _Maker:
-    """A node that gives the units that some weights make: unit after unit, their entries along an axis."""
+    """A node that gives the units that some weights make: unit after unit, their entries along an axis, from behind."""
 
     node: str
     axis: int
@@ -125,25 +139,44 @@ def _makers(traced: Traced, site: Site, tap: Tap) -> Iterator[_Maker]:
         if lane is None:
             continue
         shape, weight = shape_of(node) or (), shapes[lane.tensor]
-        axis = len(shape) - (len(weight) - 1 if "conv" in operator_of(node) else 1)
+        axis = -(len(weight) - 1) if "conv" in operator_of(node) else -1
         if shape[axis] != weight[lane.axis]:
             continue  # the groups of a transposed convolution: its weight does not say which channel is which
         check_examples_first(site, node)
-        place = node if tap == "pre" else _activated(node)
+        place = node if tap == "pre" else _activated(node, axis)
         yield _Maker(place.name, axis, site.units, lane)
 
 
-def _activated(node: Node) -> Node:
+def _activated(node: Node, axis: int) -> Node:
     """The last node on the way through norms and one activation, as long as nobody else reads what is between."""
     place = node
     while (after := _only_reader(place)) is not None:
         operator = operator_of(after).removesuffix("_")
         if operator in _ACTIVATIONS:
             return after
-        if operator not in _NORMS:
-            break
+        if operator not in _NORMS and not (axis == -1 and _is_relaid(place, after)):
+            return place
         place = after
-    return place
+    return _written_out(place)
+
+
+def _is_relaid(node: Node, after: Node) -> bool:
+    """Whether only examples and tokens are laid out anew, the last axis being as it was."""
+    before, now = shape_of(node) or (), shape_of(after) or ()
+    return operator_of(after) in ("view", "reshape") and before[-1:] == now[-1:]
+
+
+def _written_out(node: Node) -> Node:
+    """Where an activation ends that is written out as arithmetic on one value (x · sigmoid(x)); else the node."""
+    inside = [node]
+    for place in inside:  # which grows
+        for after in place.users:
+            operands = [other for other in after.all_input_nodes if isinstance(other.meta.get("val"), Tensor)]
+            is_part = operator_of(after).removesuffix("_") in _ARITHMETIC and all(other in inside for other in operands)
+            if is_part and after not in inside:
+                inside.append(after)
+    ends = [place for place in inside if any(after not in inside for after in place.users)]
+    return ends[0] if len(ends) == 1 else node
 
 
 def _only_reader(node: Node) -> Node | None:

@@ -24,11 +24,10 @@ def summary(finished: Finished) -> list[RenderableType]:
     if certificates:
         shown.append(lines("Proof", [proven(certificates)]))
     folds = refused((one.number, fold) for one in result.rounds for fold in one.folds)
-    pinned = [f"{name}: {figures.plural(units, 'unit')}, {why}" for name, units, why in result.pinned]
     for heading, texts in (
         ("Trained from scratch, for comparison", [_control(step, result) for step in result.controls]),
         ("Compensation that its guard did not allow as asked", folds),
-        ("Stays whatever the budget", pinned),
+        ("Stays whatever the budget", _pinned(result)),
         ("Notes", list(result.notes)),
         ("Files", _files(finished.files)),
     ):
@@ -42,6 +41,17 @@ def _rounds(result: Result[Any]) -> str:
     units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
     rounds = f"{kept} of {figures.plural(len(result.rounds), 'round')} kept"
     return f"{units - left:,} of {figures.plural(units, 'unit')} removed, {rounds}"
+
+
+def _pinned(result: Result[Any]) -> list[str]:
+    """One line for all places that hold as many units for the same reason."""
+    places: dict[tuple[int, str], list[str]] = {}
+    for name, units, why in result.pinned:
+        places.setdefault((units, why), []).append(name)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more, each' if names[1:] else ''}: {figures.plural(units, 'unit')}, {why}"
+        for (units, why), names in places.items()
+    ]
 
 
 def _control(step: Step, result: Result[Any]) -> str:

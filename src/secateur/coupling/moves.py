@@ -282,7 +282,7 @@ def _fixed(coupling: Coupling, call: Call, ndim: int, axis: int, size: int) -> L
     """New labels for entries that are beside units, but cannot be cut."""
     shape = tuple(size if number == axis else 1 for number in range(ndim))
     fresh = coupling.fresh(shape, axis)
-    coupling.pin(fresh, call.operator, "it is beside units, but cannot be cut itself")
+    coupling.pin(fresh, call.operator, "beside units, but none itself, such as zeros of a padding")
     return fresh
 
 

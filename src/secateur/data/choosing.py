@@ -47,23 +47,30 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """Draws rows by a seed, each class by its share; `place` and what rows are called are for errors."""
+    """Draws rows by a seed, each class by its share; `place` and what rows are called are for errors.
+
+    Where training need not have `every_class`, classes may have a row or two: then the seed also says which of them
+    come first, and so which give one.
+    """
 
     seed: int
     place: str
     things: str = "images"
+    every_class: bool = True
 
     def some(self, labels: Rows, rows: Rows, count: int) -> tuple[Rows, Rows]:
         """So many of the rows, and the others; both ascending."""
-        order = np.random.default_rng(self.seed).permutation(rows)
-        order = order[np.argsort(labels[order], kind="stable")]
+        chance = np.random.default_rng(self.seed)
+        order = chance.permutation(rows)
+        places = np.arange(labels.max() + 1) if self.every_class else chance.permutation(labels.max() + 1)
+        order = order[np.argsort(places[labels[order]], kind="stable")]
         taken, left = taken_evenly(order, count)
         return np.sort(taken), np.sort(left)
 
     def held_out(self, labels: Rows, rows: Rows, part: Part, wanted: float | None) -> tuple[Rows, Rows]:
-        """Rows for a part, and those that are left, among them one of each class."""
+        """Rows for a part, and those that are left, among them one of every class where that must be, else one."""
         usual = min(HELD_OUT, max(int(TENTH * len(labels)), 1))
-        _, first = np.unique(labels[rows], return_index=True)
+        _, first = np.unique(labels[rows] if self.every_class else np.zeros_like(rows), return_index=True)
         free = np.delete(rows, first)
         count = self.count(usual if wanted is None else wanted, len(labels), len(free), part)
         taken, left = self.some(labels, free, count)

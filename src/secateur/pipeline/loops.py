@@ -55,7 +55,7 @@ def compress(
 
 def _begun(run: Run) -> Progress:
     """A run before its first round."""
-    original = Step("original", 0, measure(run.original, run.task))
+    original = Step("original", 0, measure(run.original, run.task, latency=False))
     return Progress(copied(run.original), Plan(method=""), (original,))
 
 

@@ -6,27 +6,25 @@ from importlib.metadata import PackageNotFoundError, version
 
 from torch import nn
 
-from secateur.measurement import measure
+from secateur.measurement import compare_latency, measure
 from secateur.pipeline.control import inherited, trained_from_scratch, with_test
 from secateur.pipeline.progress import Progress, Run
 from secateur.recipe import to_dict
-from secateur.result import Result
+from secateur.result import Result, Step
 from secateur.sites import Sites
+
+BATCH_SIZES = (1, 32)  # that both ends are timed with
 
 
 def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
-    """What a run found, with the test data looked at for the first and the last network."""
+    """What a run found, with the first and the last network timed, and tested."""
     task, control = run.task, run.recipe.from_scratch
-    steps = list(line.steps)
-    steps[0] = replace(steps[0], measurement=with_test(run.original, steps[0].measurement, task))
-    if len(steps) > 1:
-        steps[-1] = replace(steps[-1], measurement=with_test(line.model, measure(line.model, task), task))
     gone = {name: len(units) for name, units in line.plan.removed.items()}
     return Result(
         model=line.model,
         method=", ".join(dict.fromkeys(stage.method.name for stage in run.recipe.stages)),
         metric=task.metric,
-        steps=tuple(steps),
+        steps=_timed(line, run),
         rounds=line.rounds,
         widths={site.name: (site.units, site.units - gone.get(site.name, 0)) for site in sites},
         plan=line.plan,
@@ -36,6 +34,22 @@ def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
         versions=_versions(),
         notes=(*line.notes, *(inherited(line.model) if control else ())),
     )
+
+
+def _timed(line: Progress, run: Run) -> tuple[Step, ...]:
+    """The steps; the first and the last are tested, and timed in turns: other work may have come or gone between."""
+    first, *others = line.steps
+    ends = [(run.original, first.measurement)]
+    if others:
+        ends.append((line.model, measure(line.model, run.task, latency=False)))
+    models = [model for model, _ in ends]
+    times = zip(*(compare_latency(models, run.task, size) for size in BATCH_SIZES), strict=True)
+    found = [
+        with_test(model, replace(measured, latency=latency), run.task)
+        for (model, measured), latency in zip(ends, times, strict=True)
+    ]
+    last = [replace(step, measurement=found[-1]) for step in others[-1:]]
+    return (replace(first, measurement=found[0]), *others[:-1], *last)
 
 
 def _versions() -> dict[str, str]:

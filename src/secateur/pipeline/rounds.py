@@ -33,6 +33,7 @@ class _Cut:
     plan: Plan
     scores: tuple[SiteScores, ...]
     folds: tuple[Fold, ...]
+    repairing: float = 0.0  # seconds
 
 
 def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple[Round, ...]) -> Progress:
@@ -51,7 +52,7 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     if not cut.plan.removed:
         note = f"round {number}: {stage.method.name} under {stage.budget} removes nothing; raise the budget."
         return replace(line, notes=(*line.notes, note))
-    steps = [_step("cut", number, cut.cut, run.task, begun)]
+    steps = [_step("cut", number, cut.cut, run.task, begun + cut.repairing)]
     if cut.folds:
         steps.append(_step("compensated", number, cut.mended, run.task, begun))
     recovered = _recovered(cut.mended, run, stage)
@@ -101,6 +102,7 @@ def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
         plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
         small, plan = certified(done.mended, plan, task)
+        begun = time.perf_counter()
         repaired = repair(small, done.mended, plan, task, how=stage.compensate)
         done = _Cut(
             cut=small,
@@ -108,6 +110,7 @@ def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]
             plan=compose(done.plan, repaired.plan),
             scores=done.scores + _site_scores(scores, plan, sites.names if name is None else (name,)),
             folds=done.folds + repaired.folds,
+            repairing=done.repairing + time.perf_counter() - begun,
         )
     return done
 

@@ -34,8 +34,8 @@
     { name: "Rank", key: (row) => number(data.rank[row]), text: (row) => whole(data.rank[row]), numeric: true },
     { name: "Threshold", key: (row) => number(isGone(row) ? reason(row)[1] : null), text: (row) => (isGone(row) ? written(reason(row)[1]) : "–"), numeric: true },
     { name: "Round", key: (row) => (isGone(row) ? reason(row)[0] : NaN), text: (row) => (isGone(row) ? String(reason(row)[0]) : "–"), numeric: true },
-    { name: "Taken over by", key: (row) => data.reason[row], text: (row) => (isGone(row) ? reason(row)[3] : "–") },
-    { name: "Went with", key: (row) => (isGone(row) ? reason(row)[2].length : NaN), text: null },
+    { name: "Taken over by", key: (row) => data.reason[row], text: null, list: (row) => (isGone(row) ? reason(row)[3].split(", ") : []), most: 3, of: "layers" },
+    { name: "Went with", key: (row) => (isGone(row) ? reason(row)[2].length : NaN), text: null, list: (row) => (isGone(row) ? reason(row)[2] : []), most: 1, of: "tensors" },
   ];
 
   const make = (name, text, properties = {}) => Object.assign(document.createElement(name), { textContent: text }, properties);
@@ -71,14 +71,15 @@
     draw();
   }
 
-  function tensors(row) {
+  // A few names as they are, more of them folded away behind their number.
+  function listed(row, column) {
     const cell = make("td", "");
-    const names = isGone(row) ? reason(row)[2] : [];
-    if (names.length < 2) {
-      cell.textContent = names[0] ?? "–";
+    const names = column.list(row);
+    if (names.length <= column.most) {
+      cell.textContent = names.join(", ") || "–";
     } else {
       const more = document.createElement("details");
-      more.append(make("summary", `${names.length} tensors`), make("span", names.join(", ")));
+      more.append(make("summary", `${names.length} ${column.of}`), make("span", names.join(", ")));
       cell.append(more);
     }
     return cell;
@@ -87,7 +88,7 @@
   function line(row) {
     const tr = make("tr", "", { className: isGone(row) ? "gone" : "kept" });
     for (const column of columns) {
-      if (!column.text) tr.append(tensors(row));
+      if (!column.text) tr.append(listed(row, column));
       else if (column === columns[0]) tr.append(make("th", column.text(row), { scope: "row" }));
       else tr.append(make("td", column.text(row), { className: column.numeric ? "number" : "" }));
     }

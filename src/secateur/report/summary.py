@@ -127,7 +127,7 @@ def _cards(result: Result[Any]) -> list[Html]:
     cards = [
         _cost("parameters", before.parameters, after.parameters, figures.short),
         _cost("MACs per example", before.macs, after.macs, figures.short),
-        _cost("size on disk", before.size_bytes, after.size_bytes, figures.size),
+        _cost("size of the weights", before.size_bytes, after.size_bytes, figures.size),
     ]
     for pair in pairs:
         name = latency_name(latency_key(pair.before), alone=alone)
@@ -138,7 +138,8 @@ def _cards(result: Result[Any]) -> list[Html]:
 
 def _cost(name: str, before: float, after: float, show: Callable[[float], str], *, note: str = "") -> Html:
     share = min(1.0, after / before) if before > 0 and after >= 0 else 1.0
-    bar = tag("span", tag("span", style=f"width:{100 * share:.1f}%"), class_="meter", aria_hidden="true")
+    kind = "meter worse" if after > before and not note else "meter"
+    bar = tag("span", tag("span", style=f"width:{100 * share:.1f}%"), class_=kind, aria_hidden="true")
     return _card(name, show(before), show(after), note or figures.change(before, after), bar)
 
 

@@ -1,5 +1,6 @@
 """Units before and after at every site, and why they went."""
 
+from collections import Counter
 from typing import Any
 
 from secateur.plan import Edit
@@ -7,6 +8,8 @@ from secateur.report import figures
 from secateur.report.markup import Html, Row, joined, section, table, tag
 from secateur.report.outcome import kept_rounds
 from secateur.result import Result
+
+MOST_NAMES = 3  # more layers than this are counted
 
 
 def widths(result: Result[Any]) -> Html:
@@ -76,4 +79,11 @@ def _threshold(edit: Edit) -> str:
 
 
 def _taken_over(edit: Edit) -> str:
-    return "" if edit.taken_over_by == "nothing" else f" · {edit.taken_over_by}"
+    """The layers by name where they are few, else how many; the tip on the bar has all names."""
+    if edit.taken_over_by == "nothing":
+        return ""
+    takers = edit.taken_over_by.split(", ")
+    if len(takers) <= MOST_NAMES:
+        return f" · {edit.taken_over_by}"
+    ways = Counter(taker.rpartition(" (")[2].rstrip(")") for taker in takers)
+    return " · " + ", ".join(f"{figures.plural(count, 'layer')} ({way})" for way, count in ways.items())

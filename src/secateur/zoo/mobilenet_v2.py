@@ -1,5 +1,6 @@
 """`mobilenet_v2`: inverted residuals with linear bottlenecks (Sandler et al. 2018), named as in torchvision."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from math import inf
 
@@ -7,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from secateur.errors import SettingsError
+from secateur.errors import SettingsError, UnknownNameError
 from secateur.zoo.entry import Entry
 from secateur.zoo.images import Images, images_for
 from secateur.zoo.initial import initialise_
@@ -24,6 +25,7 @@ STAGES = (  # expansion, channels, blocks
 FIRST, LAST = 32, 1280
 FIRST_STRIDE = {"cifar": 1, "imagenet": 2}
 STRIDES = {"cifar": (1, 1, 2, 2, 1, 2, 1), "imagenet": (1, 2, 2, 2, 1, 2, 1)}  # of the first block of every stage
+PADDINGS = ("both", "end")
 
 FORMS = ("cifar", "imagenet")  # data sets whose images it can be built for
 
@@ -32,11 +34,16 @@ FORMS = ("cifar", "imagenet")  # data sets whose images it can be built for
 class Settings:
     """How a MobileNet V2 is built; `width` multiplies all channels, rounded to eights. For CIFAR two strides are 1.
 
+    Without `norm` every convolution has a bias, into which its norm was folded. With `padding` "end" the convolutions
+    of stride 2 pad on the right and at the bottom only, as TensorFlow's do.
+
     Raises:
         SettingsError: a setting is outside its range.
     """
 
     width: float = 1.0
+    norm: bool = True
+    padding: str = "both"
     data: str = "imagenet"
     outputs: int | None = None
     channels: int | None = None
@@ -45,6 +52,8 @@ class Settings:
         self.images()
         if not 0 < self.width < inf:
             raise SettingsError(f"mobilenet_v2: width={self.width}; it must be above 0.")
+        if self.padding not in PADDINGS:
+            raise UnknownNameError("padding", self.padding, PADDINGS)
 
     def images(self) -> Images:
         """The images it is built for."""
@@ -77,15 +86,15 @@ class MobileNetV2(nn.Module):
 class InvertedResidual(nn.Module):
     """A wide depthwise convolution between two of 1×1, the last without activation; added to its input if alike."""
 
-    def __init__(self, before: int, after: int, stride: int, expansion: int):
+    def __init__(self, before: int, after: int, stride: int, expansion: int, settings: Settings = Settings()):
         super().__init__()
         inner = before * expansion
-        widening = [_convolution(before, inner, kernel=1)] if expansion > 1 else []
+        widening = [_pointwise(before, inner, settings)] if expansion > 1 else []
         self.conv = nn.Sequential(
             *widening,
-            _convolution(inner, inner, kernel=3, stride=stride, groups=inner),
-            nn.Conv2d(inner, after, 1, bias=False),
-            nn.BatchNorm2d(after),
+            _spatial(inner, inner, stride, settings, groups=inner),
+            nn.Conv2d(inner, after, 1, bias=not settings.norm),
+            _norm(after, settings),
         )
         self.skip = stride == 1 and before == after
 
@@ -98,21 +107,30 @@ class InvertedResidual(nn.Module):
 
 def _features(channels: int, last: int, settings: Settings) -> nn.Sequential:
     before = _in_eights(FIRST * settings.width)
-    layers: list[nn.Module] = [_convolution(channels, before, kernel=3, stride=FIRST_STRIDE[settings.data])]
+    layers: list[nn.Module] = [_spatial(channels, before, FIRST_STRIDE[settings.data], settings)]
     for (expansion, width, blocks), stride in zip(STAGES, STRIDES[settings.data], strict=True):
         after = _in_eights(width * settings.width)
         for number in range(blocks):
-            layers.append(InvertedResidual(before, after, 1 if number else stride, expansion))
+            layers.append(InvertedResidual(before, after, 1 if number else stride, expansion, settings))
             before = after
-    return nn.Sequential(*layers, _convolution(before, last, kernel=1))
+    return nn.Sequential(*layers, _pointwise(before, last, settings))
 
 
-def _convolution(before: int, after: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU6(),
-    )
+def _pointwise(before: int, after: int, settings: Settings) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 1, bias=not settings.norm), _norm(after, settings), nn.ReLU6())
+
+
+def _spatial(before: int, after: int, stride: int, settings: Settings, *, groups: int = 1) -> nn.Sequential:
+    """A 3×3 convolution with what follows it; parameters keep their names where a padding of its own comes first."""
+    at_end = settings.padding == "end" and stride > 1
+    padding = 0 if at_end else 1
+    convolution = nn.Conv2d(before, after, 3, stride, padding, groups=groups, bias=not settings.norm)
+    layers = {"0": convolution, "1": _norm(after, settings), "2": nn.ReLU6()}
+    return nn.Sequential(OrderedDict({"pad": nn.ZeroPad2d((0, 1, 0, 1)), **layers} if at_end else layers))
+
+
+def _norm(channels: int, settings: Settings) -> nn.Module:
+    return nn.BatchNorm2d(channels) if settings.norm else nn.Identity()
 
 
 def _in_eights(width: float) -> int:

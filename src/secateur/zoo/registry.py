@@ -37,11 +37,9 @@ def options_of(name: str) -> tuple[str, ...]:
 def form_for(name: str, side: int) -> str | None:
     """The data set that a network should be built for to take images of so many pixels along a side.
 
-    None where it need not be said: for large images, and for a network for tables.
+    None where there is no form for such images, and for a network for tables.
     """
-    if side > LARGEST_SMALL:
-        return None
-    forms = [form for form in _entry(name).forms if DATA[form].size <= LARGEST_SMALL]
+    forms = [form for form in _entry(name).forms if (DATA[form].size > LARGEST_SMALL) == (side > LARGEST_SMALL)]
     return min(forms, key=lambda form: abs(DATA[form].size - side), default=None)
 
 

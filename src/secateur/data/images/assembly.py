@@ -8,7 +8,7 @@ from torch import Tensor
 
 from secateur.data.choosing import Chosen, Draw, divide
 from secateur.data.dataset import Data
-from secateur.data.images import folders, formats
+from secateur.data.images import folders, formats, listed
 from secateur.data.images.address import ImageSet
 from secateur.data.images.loader import ImageBatches
 from secateur.data.images.pictures import Found, Pictures, coloured
@@ -28,7 +28,7 @@ def load(images: ImageSet) -> Data:
     place = f"{images.source}:{images.folder}"
     found = _read(images, place)
     labels = {part: pictures.labels for part, pictures in found.parts.items()}
-    chosen = divide(labels, images.division, Draw(images.seed or 0, place))
+    chosen = divide(labels, images.division, Draw(images.seed or 0, place, every_class=not found.classes_listed))
     pools = {part: _tensors(pictures) for part, pictures in found.parts.items()}
     loaders = {part: _loader(images, pools[one.pool], one, len(found.class_names)) for part, one in chosen.items()}
     height, width, channels = found.parts["train"].pixels.shape[1:]
@@ -53,7 +53,8 @@ def load(images: ImageSet) -> Data:
 def _read(images: ImageSet, place: str) -> Found:
     """The set as its files have it, in as many channels as wanted."""
     if images.source == "images":
-        return folders.read(images.folder, images.reading)
+        how = listed if listed.is_there(images.folder) else folders
+        return how.read(images.folder, images.reading)
     found = formats.read(images.source, images.folder)
     parts = {part: coloured(pictures, images.reading.channels) for part, pictures in found.parts.items()}
     shapes = {part: pictures.pixels.shape[1:] for part, pictures in parts.items()}

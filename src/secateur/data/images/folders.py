@@ -1,15 +1,11 @@
 """Images in folders, one folder for each class, as torchvision's ImageFolder reads them."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from secateur.data.images.address import Reading
-from secateur.data.images.decoding import Pixels, Unreadable, Wish, all_decoded
-from secateur.data.images.pictures import Found, Pictures, recoloured
+from secateur.data.images.entries import SHOWN, Entry, alike, pictures, readable
+from secateur.data.images.pictures import Found
 from secateur.data.splits import Part
 from secateur.errors import DataError
 
@@ -19,16 +15,6 @@ PARTS: Mapping[Part, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val"),
     "test": ("test",),
 }
-SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file: its part and the number of its class."""
-
-    path: Path
-    part: Part
-    label: int
 
 
 def read(folder: Path, how: Reading) -> Found:
@@ -39,12 +25,11 @@ def read(folder: Path, how: Reading) -> Found:
     """
     homes = _homes(folder)
     names = _class_names(homes["train"])
-    entries = [entry for part, home in homes.items() for entry in _entries(home, part, names)]
-    decoded = all_decoded([entry.path for entry in entries], Wish(how.size, how.channels))
-    kept, images, notes = _readable(folder, entries, decoded, skip=how.skip)
+    entries = [entry for part, home in homes.items() for entry in _entries(folder, home, part, names)]
+    kept, images, notes = readable(folder, entries, how)
     _check_classes(folder, kept, names)
-    images = _alike(folder, kept, images)
-    return Found({part: _pictures(kept, images, part) for part in homes}, names, notes)
+    images = alike(folder, kept, images)
+    return Found({part: pictures(kept, images, part) for part in homes}, names, notes)
 
 
 def _homes(folder: Path) -> dict[Part, Path]:
@@ -65,13 +50,13 @@ def _class_names(home: Path) -> tuple[str, ...]:
     return names
 
 
-def _entries(home: Path, part: Part, names: tuple[str, ...]) -> list[Entry]:
+def _entries(folder: Path, home: Path, part: Part, names: tuple[str, ...]) -> list[Entry]:
     strangers = sorted(path.name for path in home.iterdir() if path.is_dir() and path.name not in names)
     if strangers:
         found = f"class {strangers[0]!r} is not among the {len(names)} of training"
         raise DataError(f"{home}: {found} ({', '.join(names[:SHOWN])}, …); move it, or give it training images.")
     found_files = [
-        Entry(path, part, label)
+        Entry(str(path.relative_to(folder)), part, label, path)
         for label, name in enumerate(names)
         for path in sorted((home / name).rglob("*"))
         if path.suffix.lower() in ENDINGS and path.is_file()
@@ -81,44 +66,9 @@ def _entries(home: Path, part: Part, names: tuple[str, ...]) -> list[Entry]:
     return found_files
 
 
-def _readable(
-    folder: Path, entries: list[Entry], decoded: Sequence[Pixels | Unreadable], *, skip: bool
-) -> tuple[list[Entry], list[Pixels], tuple[str, ...]]:
-    """The entries that gave images, these, and a note on the others."""
-    bad = [(entry, pixels) for entry, pixels in zip(entries, decoded, strict=True) if isinstance(pixels, Unreadable)]
-    kept = [entry for entry, pixels in zip(entries, decoded, strict=True) if not isinstance(pixels, Unreadable)]
-    images = [pixels for pixels in decoded if not isinstance(pixels, Unreadable)]
-    if not bad:
-        return kept, images, ()
-    names = ", ".join(f"{entry.path.relative_to(folder)} ({found.reason})" for entry, found in bad[:SHOWN])
-    found = f"{len(bad)} of {len(entries)} images cannot be read: {names}{', …' if len(bad) > SHOWN else ''}"
-    if not skip or not images:
-        raise DataError(f"{folder}: {found}; mend or remove them, or leave them out with ?skip=1.")
-    return kept, images, (f"left out: {found}",)
-
-
 def _check_classes(folder: Path, entries: list[Entry], names: tuple[str, ...]) -> None:
     filled = {entry.label for entry in entries if entry.part == "train"}
     empty = [name for label, name in enumerate(names) if label not in filled]
     if empty:
         found = f"{len(empty)} of {len(names)} classes have no image, first {empty[0]!r}"
         raise DataError(f"{folder}: {found}; give them images, or remove their folders.")
-
-
-def _alike(folder: Path, entries: list[Entry], images: list[Pixels]) -> list[Pixels]:
-    """The images with equally many channels: grey ones among coloured ones become coloured."""
-    (usual, count), *others = Counter(image.shape[:2] for image in images).most_common()
-    if others:
-        odd = next(number for number, image in enumerate(images) if image.shape[:2] != usual)
-        name, (height, width) = entries[odd].path.relative_to(folder), images[odd].shape[:2]
-        found = f"{len(images) - count} of {len(images)} images are not {usual[0]}x{usual[1]} pixels as the others"
-        remedy = f"?size={min(usual)} makes squares of all"
-        raise DataError(f"{folder}: {found}, first {name} ({height}x{width}); {remedy}.")
-    channels = max(image.shape[2] for image in images)
-    return [recoloured(image, channels) for image in images]
-
-
-def _pictures(entries: list[Entry], images: list[Pixels], part: Part) -> Pictures:
-    chosen = [(entry.label, image) for entry, image in zip(entries, images, strict=True) if entry.part == part]
-    labels, pixels = zip(*chosen, strict=True)
-    return Pictures(np.stack(pixels), np.array(labels, dtype=np.int64))

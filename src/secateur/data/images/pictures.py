@@ -21,11 +21,15 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The parts of a set that are there, training always, and the names of its classes; `notes` tell of the reading."""
+    """The parts of a set that are there, training always, and the names of its classes; `notes` tell of the reading.
+
+    Where the classes are listed apart from the images, training needs no image of each.
+    """
 
     parts: Mapping[Part, Pictures]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    classes_listed: bool = False
 
 
 def paired(
