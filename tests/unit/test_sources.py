@@ -176,6 +176,19 @@ def test_a_plain_encoder_gets_a_new_head_for_texts_and_keeps_its_own_weights(tmp
         sources.build(full, 0, {})
 
 
+@pytest.mark.parametrize("family", ["DistilBert", "Roberta", "Electra", "GPT2"])
+def test_every_family_has_a_head_of_its_own(family: str, tmp_path: Path) -> None:
+    getattr(transformers, f"{family}Config")().save_pretrained(tmp_path)
+    found = sources.filled_in(f"hf:{tmp_path}", {"vocabulary": 50, "outputs": 3})
+    assert found == f"hf:{tmp_path}?class={family}ForSequenceClassification&outputs=3"
+
+
+def test_a_model_without_such_a_head_is_refused(tmp_path: Path) -> None:
+    transformers.ViTConfig().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="no model of type vit with a head for whole texts; name a class, as in hf:"):
+        sources.filled_in(f"hf:{tmp_path}", {"vocabulary": 50, "outputs": 3})
+
+
 def test_a_trained_head_is_kept_unless_another_is_asked_for(plain: Path) -> None:
     address = f"hf:{plain}"
     for outputs in (2, 3):

@@ -3,6 +3,7 @@
 Tests with GLUE's own files need the folder of data that the environment variable SECATEUR_DATA names.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,21 @@ def test_the_data_knows_its_tokens() -> None:
     text_files.write_bert(Path("short"), max_position_embeddings=9)
     assert load("glue/sst2:sst2", tokenizer="short").tokens == 9
     assert load("glue/sst2:sst2?tokenizer=bert", tokenizer="nowhere").tokens == LONGEST
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        ({"model_type": "bert", "max_position_embeddings": 20, "pad_token_id": 1}, 20),
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 20, "pad_token_id": 1}, 18),
+        ({"model_type": "gpt2", "n_positions": 20}, 20),
+        ({"model_type": "t5"}, LONGEST),
+    ],
+)
+def test_texts_are_no_longer_than_a_config_has_positions_for(config: Any, tokens: int) -> None:
+    text_files.write_sst2(Path("sst2"))
+    Path("bert/config.json").write_text(json.dumps(config))
+    assert load("glue/sst2:sst2").tokens == tokens
 
 
 def test_only_a_models_own_arguments_are_in_a_batch() -> None:

@@ -99,6 +99,8 @@ def test_a_tokenizer_must_be_known_and_readable() -> None:
     assert_refused("glue/sst2:sst2", SettingsError, "texts need the tokenizer of a model; give --model", tokenizer=None)
     assert_refused("glue/sst2:sst2", DataError, "sst2: holds no tokenizer (tokenizer.json, vocab.txt", tokenizer="sst2")
     assert_refused("glue/sst2:sst2?tokenizer=org/none", DataError, "tokenizer of org/none: cannot be read")
+    Path("bert/tokenizer.json").write_text("{")
+    assert_refused("glue/sst2:sst2", DataError, "tokenizer of bert: cannot be read (Expecting", "copy its files again")
 
 
 def test_code_that_comes_with_a_tokenizer_is_not_run() -> None:

@@ -98,8 +98,9 @@ def _positions(folder: Path) -> int | None:
     """The most tokens that the model in a folder has positions for, as far as its config says."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        positions, padding = config.get("max_position_embeddings"), config.get("pad_token_id")
-    except (OSError, ValueError, AttributeError):
+        positions = config.get("max_position_embeddings", config.get("n_positions"))
+        padding = config.get("pad_token_id")
+    except (OSError, ValueError):
         return None  # whoever opens the model says what is wrong
     if not isinstance(positions, int):
         return None
