@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.sections import source, table
 
 Result = dict[str, Any]
+ALWAYS = ("magnitude", "taylor", "ocnna", "chance")  # a table is not whole without them
 HOWS = ("none", "least_squares", "reconstruct")
 
 
@@ -21,7 +22,7 @@ def oneshot(result: Result) -> str:
         title = (
             f"### {network}: {whole['accuracy']:.1f} % untouched ({whole['right']} of all {whole['images']:,} right)"
         )
-        parts += [title, "", _table(own), "", _costs(own), ""]
+        parts += [title, "", _table(own), "", _costs(own) + _missing(own), ""]
     return "\n".join(
         [
             f"## {settings['title']}",
@@ -78,3 +79,9 @@ def _costs(records: list[Result]) -> str:
         if all(how in cut["seconds"] for cut in cuts)
     ]
     return f"Processor seconds (median) and memory above what the process had (most) of one compensation: {', '.join(seconds)}."
+
+
+def _missing(records: list[Result]) -> str:
+    """The choices that have not been run."""
+    names = [f"`{name}`" for name in ALWAYS if name not in [record.get("method") for record in records]]
+    return f" **Not run yet:** {', '.join(names)}." if names else ""
