@@ -1,13 +1,14 @@
 """Networks on images of ImageNet, cut before any training, as Markdown."""
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.sections import source, table
 
 Result = dict[str, Any]
+ALWAYS = ("magnitude", "taylor", "ocnna", "chance")  # a table is not whole without them
 HOWS = ("none", "least_squares", "reconstruct")
 
 
@@ -21,7 +22,7 @@ def oneshot(result: Result) -> str:
         title = (
             f"### {network}: {whole['accuracy']:.1f} % untouched ({whole['right']} of all {whole['images']:,} right)"
         )
-        parts += [title, "", _table(own), "", _costs(own), ""]
+        parts += [title, "", _table(own), "", _costs(own) + _missing(own), ""]
     return "\n".join(
         [
             f"## {settings['title']}",
@@ -33,12 +34,18 @@ def oneshot(result: Result) -> str:
             "",
             "The same share of the channels of every layer goes (of MobileNetV2, of every block's inner channels: its narrow residual streams have none to spare), the smallest in "
             "steps of half a percent that leaves no more multiply-adds than wanted; torch-pruning cuts the same layers by the same rule. Each cell: top-1 accuracy, in brackets the difference to the untouched network, then the share of the test images on which "
-            "the classes of both are the same (`agree`). One run; of `chance`, the mean of its seeds.",
+            f"the classes of both are the same (`agree`). One run; `chance` is the mean of its seeds ({_seeds(records)}).",
             "",
             *parts,
             source(result),
         ]
     )
+
+
+def _seeds(records: list[Result]) -> str:
+    """How many seeds of `chance` each network had."""
+    counts = Counter(record["network"] for record in records if record.get("method") == "chance")
+    return ", ".join(f"{count} on {network}" for network, count in counts.items()) or "not run"
 
 
 def _table(records: list[Result]) -> str:
@@ -78,3 +85,9 @@ def _costs(records: list[Result]) -> str:
         if all(how in cut["seconds"] for cut in cuts)
     ]
     return f"Processor seconds (median) and memory above what the process had (most) of one compensation: {', '.join(seconds)}."
+
+
+def _missing(records: list[Result]) -> str:
+    """The choices that have not been run."""
+    names = [f"`{name}`" for name in ALWAYS if name not in [record.get("method") for record in records]]
+    return f" **Not run yet:** {', '.join(names)}." if names else ""
