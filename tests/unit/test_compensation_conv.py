@@ -249,3 +249,18 @@ def test_a_layer_that_is_too_wide_is_left_alone_and_says_what_it_misses(monkeypa
     assert fold.used == "none"
     assert fold.error_after == fold.error_before == pytest.approx(whole.error_before, rel=1e-9)
     assert fold.reason == "its 36 inputs are too many to solve for; 35 are the most"
+
+
+@pytest.mark.parametrize("how", FOLDS)
+def test_depthwise_convolutions_after_a_cut_stand_and_the_layers_that_mix_channels_mend(how: str) -> None:
+    first, second = (nn.Conv2d(width, width, 3, padding=1, groups=width) for width in (6, 5))
+    middle = (nn.ReLU(), first, nn.ReLU(), nn.Conv2d(6, 5, 1), nn.ReLU(), second, nn.ReLU(), nn.Conv2d(5, 4, 1))
+    model, x = net(*middle), images()
+    removed: dict[str, tuple[int, ...]] = {"0": (1, 4), "5": (2,)}
+    small, mended = (repaired(model, x, removed, way) for way in ("none", how))
+    assert torch.equal(mended.model.get_submodule("3").weight, first.weight[[0, 2, 3, 5]])
+    assert torch.equal(mended.model.get_submodule("7").weight, second.weight[[0, 1, 3, 4]])
+    assert [fold.layer for fold in mended.folds] == ["5", "9"]
+    with torch.no_grad():
+        before, after = (F.mse_loss(part.model(x), model(x)) for part in (small, mended))
+    assert after < before

@@ -56,7 +56,9 @@ class Layer:
 def layers_of(traced: Traced, plan: Plan, *, downstream: bool = False) -> tuple[Layer, ...]:
     """The layers that read removed units, in the order of the data; `downstream`, all that come after the first too.
 
-    Those lose no inputs, but what they read has changed: solved anew, they mend what the layers before them left.
+    Those lose no inputs, but what they read has changed: solved anew, they mend what the layers before them left. Not
+    so depthwise convolutions: each output reads one channel, and cannot take over another's work; nor grouped ones that
+    lost groups.
     """
     cut = {(cut.tensor, cut.axis): cut for cut in plan.cuts}
     readers: dict[str, Node] = {}
@@ -64,7 +66,8 @@ def layers_of(traced: Traced, plan: Plan, *, downstream: bool = False) -> tuple[
     for node in traced.nodes:
         weight = weight_of(traced, node)
         is_reader = weight is not None and (weight, 1) in cut and bool(cut[(weight, 1)].removed)
-        if weight is not None and (is_reader or (downstream and readers and uses[weight] == 1)):
+        is_later = downstream and bool(readers) and uses[weight] == 1
+        if weight is not None and (is_reader or (is_later and not _stands(node, lost=(weight, 0) in cut))):
             readers.setdefault(weight, node)
     layers = []
     for weight, node in readers.items():
@@ -114,6 +117,14 @@ def _bias_of(traced: Traced, node: Node, *, may_gain: bool) -> str | None:
         return None
     owner = traced.model.get_submodule(weight.removesuffix(".weight"))
     return weight.removesuffix("weight") + "bias" if isinstance(owner, width.MAY_GAIN_BIAS) else None
+
+
+def _stands(node: Node, *, lost: bool) -> bool:
+    """Whether a layer that loses no inputs is left as it stands: convolutions in groups of one input, or that lost some."""
+    window, weight = window_of(node), node.args[1]
+    if window is None or window.groups == 1:
+        return False
+    return lost or (isinstance(weight, Node) and weight.meta["val"].shape[1] == 1)
 
 
 def _rest(length: int, gone: Iterable[int]) -> Tensor:
