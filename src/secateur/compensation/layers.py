@@ -120,7 +120,7 @@ def _bias_of(traced: Traced, node: Node, *, may_gain: bool) -> str | None:
 
 
 def _stands(node: Node, *, lost: bool) -> bool:
-    """Whether a layer that loses no inputs stands as it is: convolutions in groups of one input, or that lost groups."""
+    """Whether a layer that loses no inputs stands as it is: convolutions in groups of one input, or fewer of them."""
     window, weight = window_of(node), node.args[1]
     if window is None or window.groups == 1:
         return False
