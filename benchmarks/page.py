@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables_best": best.tables_best,
     "tables": sections.tables,
     "cifar_oneshot": cifar_section.oneshot,
+    "cifar_recovery": cifar_section.recovery,
     "imagenet_oneshot": imagenet_section.oneshot,
     "scoring": sections.scoring,
     "scoring_conv": cifar_section.scoring_conv,
