@@ -107,3 +107,14 @@ def test_quartiles_score_as_percentiles(bert: nn.Module) -> None:
     found = methods.score_all(bert, sites, task, [methods.get("obce"), methods.get("pbce")])
     for site in sites:
         assert torch.equal(found["obce"].values[site.name], found["pbce"].values[site.name])
+
+
+def test_at_cls_the_first_attention_sees_one_point_and_the_mean_of_tokens_does_not(bert: nn.Module) -> None:
+    batches = texts([4] * 8, 4)
+    for batch in batches:
+        batch["input_ids"][:, 0] = 3  # [CLS]
+    task = task_of(batches)
+    sites = find_sites(bert, task)
+    name = "bert.encoder.layer.0.attention.self.query"
+    assert not methods.score(bert, sites, task, "obce").values[name].any()
+    assert methods.score(bert, sites, task, methods.get("obce", place="mean")).values[name].all()

@@ -25,6 +25,9 @@ class Obce:
     need no labels. OBCE keeps, layer by layer, what is above the 30th, 50th or 70th percentile: `Share(0.3)`,
     `Share(0.5)`, `Share(0.7)`. The paper leaves LayerNorm, and so the residual stream, whole: protect its site.
 
+    Before the first attention, the [CLS] token is the same in every text: what query, key and value of the first layer
+    make of it is one point, and all their units score 0. `place="mean"` does not have that blind spot.
+
     What differs: the largest gap is an extreme value, and two samples of texts can disagree on it. `summary` offers
     calmer figures of the same diagram: `"total"` is the sum of all gaps (the range), `"entropy"` how evenly they are
     spread, `"quantile"` one of their quantiles. `place="mean"` takes the mean over a text's tokens, `"last"` the last
