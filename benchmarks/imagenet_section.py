@@ -22,7 +22,7 @@ def oneshot(result: Result) -> str:
         title = (
             f"### {network}: {whole['accuracy']:.1f} % untouched ({whole['right']} of all {whole['images']:,} right)"
         )
-        parts += [title, "", _table(own), "", _costs(own) + _missing(own), ""]
+        parts += [title, "", _table(own), "", _costs(own) + _missing(own) + _idle(own), ""]
     return "\n".join(
         [
             f"## {settings['title']}",
@@ -48,11 +48,22 @@ def _seeds(records: list[Result]) -> str:
     return ", ".join(f"{count} on {network}" for network, count in counts.items()) or "not run"
 
 
+def _is_whole(record: Result) -> bool:
+    """Whether a peer was asked to cut and cut nothing."""
+    return "peer" in record and all(cut["macs_left"] > 0.999 for cut in record["cuts"])
+
+
+def _idle(records: list[Result]) -> str:
+    names = [record["peer"] for record in records if _is_whole(record)]
+    reason = "given the blocks' inner layers alone, as our harness gives them, it cut nothing"
+    return f" torch-pruning ({', '.join(names)}) has no row: {reason}; that is no figure of its own." if names else ""
+
+
 def _table(records: list[Result]) -> str:
     by: dict[tuple[str, float], list[Result]] = defaultdict(list)
     for record in records:
         name = record.get("method") or f"torch-pruning, {record['peer']}"
-        for cut in record.get("cuts", ()):
+        for cut in () if _is_whole(record) else record.get("cuts", ()):
             by[(name, cut["removed"])].append(cut | {"whole": record["accuracy"]})
     hows = [how for how in HOWS if any(how in cut["accuracy"] for cuts in by.values() for cut in cuts)]
     amounts = sorted({removed for _, removed in by})
