@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -181,7 +181,7 @@ def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
             coupling.pin_all(_known(node, values), operator_of(node), "no rule for this operator")
     return Flow(
         values={name: value for name, value in values.items() if isinstance(value, Value)},
-        sources={node.name: tuple(source.name for source in node.all_input_nodes) for node in traced.nodes},
+        sources={node.name: tuple(_sources(node)) for node in traced.nodes},
         tensors={name: values[placeholder] for placeholder, name in traced.tensors.items()},
         inputs=traced.inputs,
         output=traced.nodes[-1].name,
@@ -189,6 +189,13 @@ def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
         shaped={node.name: operator for node in traced.nodes if (operator := operator_of(node)) in _SHAPES},
         numbers={name: _sizes_on(module, any_name=any_name) for name, module in traced.model.named_modules()},
     )
+
+
+def _sources(node: Node) -> Iterator[str]:
+    """What a node's value follows from; a size is no data."""
+    for source in node.all_input_nodes:
+        if not isinstance(source.meta.get("val"), torch.SymInt):
+            yield source.name
 
 
 def _asks(operator: str) -> bool:

@@ -394,6 +394,11 @@ def test_units_are_numbered_as_in_the_weight_that_makes_them() -> None:
 
 DROPPABLE = {
     "a chain": (lambda m, x: m.inner(m.first(x).relu()), 6, {"first": False, "inner": False}),
+    "a chain that asks for the input's size": (
+        lambda m, x: m.inner(m.first(x).relu()).unflatten(0, (x.shape[0], 1)).flatten(1),
+        6,
+        {"first": False, "inner": False},
+    ),
     "around by a skip": (lambda m, x: torch.cat([x, m.inner(m.first(x))], 1), 11, {"first": True, "inner": True}),
     "two branches": (lambda m, x: torch.cat([m.first(x), m.side(x)], 1), 12, {"first": True, "side": True}),
     "a size left open": (
