@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import index
 from typing import Any
 
@@ -65,6 +65,56 @@ class Resize:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A module as data: its kind, a key of `depth.KINDS`, and the arguments that it is built with.
+
+    A `sequence` has `parts` and no settings.
+    """
+
+    kind: str
+    settings: Mapping[str, int | bool | str | tuple[int, ...]] = field(default_factory=dict)
+    parts: tuple["Part", ...] = ()
+
+
+@dataclass(frozen=True)
+class Untie:
+    """Gives every call of a rectifier in one module's own forward a module of its own.
+
+    `names` are those of the new modules in `owner`, in the order of the calls.
+    """
+
+    owner: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A module that another takes the place of."""
+
+    module: str
+    by: Part
+
+
+@dataclass(frozen=True)
+class LayerEdit:
+    """What became of one activation or stretch of layers, and why.
+
+    `action` is `identity`, `on_off`, `affine` (an activation made linear), `fold` (linear layers merged exactly),
+    `collapse` (a stretch replaced by one fitted operator) or `drop`. `score` and `rank` (0 = lowest) are those by which
+    it was chosen, NaN and -1 where it was not by a score; `error` is the share of the variance that a fit leaves
+    unexplained, NaN where nothing was fitted.
+    """
+
+    name: str
+    action: str
+    changes: tuple[Untie | Swap, ...]
+    score: float = float("nan")
+    rank: int = -1
+    error: float = float("nan")
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Certificate:
     """The proof that came with a cut: the cut network beside the original with the removed units silenced."""
 
@@ -81,7 +131,8 @@ class Plan:
 
     `emptied` names norms over units that are all gone: they become `Identity`. `biased` names linear layers that gain
     a bias, to take over a constant. `attributes` are the modules' own numbers that change, such as the size of a head.
-    Applying a plan needs nothing but the model.
+    `layers` are put in place first, cuts made then. A plan with `steps` is these, applied one after the other; besides
+    them it holds only the edits of all, for whoever reads. Applying a plan needs nothing but the model.
     """
 
     method: str
@@ -91,6 +142,8 @@ class Plan:
     biased: tuple[str, ...] = ()
     certificate: Certificate | None = None
     attributes: tuple[Resize, ...] = ()
+    layers: tuple[LayerEdit, ...] = ()
+    steps: tuple["Plan", ...] = ()
 
     @property
     def removed(self) -> Mapping[str, tuple[int, ...]]:

@@ -121,12 +121,47 @@ class TensorCost:
 
 
 @dataclass(frozen=True)
+class Activation:
+    """One call of a rectifier between linear operations: what a method of layers scores, and what can go.
+
+    `operator` is the rectifier's (`relu`, `gelu`), `source` the node in the traced graph that it reads, `node` the one
+    that gives its output; its `units` lie along `axis` of both, counted from behind. `module` is the module that it is
+    a call of, "" of a function called in the forward of `owner`; of several such calls there (`calls`), it is the one
+    of number `call`. `norm` names the batch-norm that feeds it, if one does. `before` are the weights of the linear
+    operations whose outputs reach it through norms and sums alone, `after` those that read it.
+    """
+
+    name: str
+    operator: str
+    units: int
+    axis: int
+    source: str
+    node: str
+    module: str
+    owner: str
+    call: int = 0
+    calls: int = 1
+    norm: str = ""
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a module of its own is called for it, which can be put another in the place of."""
+        return bool(self.module) and self.calls == 1
+
+
+@dataclass(frozen=True)
 class Sites:
-    """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs."""
+    """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs.
+
+    `activations` are what methods of layers look at, as `find_activations` gives them.
+    """
 
     sites: tuple[Site, ...]
     pinned: tuple[Pinned, ...] = ()
     tensors: tuple[TensorCost, ...] = ()
+    activations: tuple[Activation, ...] = ()
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)
