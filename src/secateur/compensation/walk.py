@@ -30,7 +30,7 @@ from secateur.stats import Gram
 from secateur.task import Arguments, Task
 from secateur.tracing import trace
 
-_MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
+MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
 _PASSING = {"dropout", "alias", "contiguous", "clone", "detach", "to"}
 
 
@@ -106,7 +106,7 @@ def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False)
 
 def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Stop, _Stop], how: str) -> Fold:
     scale, steered = _scale(small, layer)
-    if math.prod(stops[1].arguments[0][1].shape[1:]) > _MOST_COLUMNS:
+    if math.prod(stops[1].arguments[0][1].shape[1:]) > MOST_COLUMNS:
         return _left_alone(layer, stops, scale, steered, how)
     original = width.tensors_of(traced.model)[layer.weight].detach().double()[layer.kept_out]
     original = original * scale.reshape(-1, *[1] * (original.dim() - 1))
@@ -115,7 +115,7 @@ def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Sto
     parts = zip(seen, original.chunk(layer.groups), old.solution.chunk(layer.groups, 1), strict=True)
     made = [candidates(layer, part, whole, Proposal("none", stands), how) for part, whole, stands in parts]
     before, best = chosen(made)
-    spread = sum(_spread(part.unseen) for part in seen) / len(seen)
+    spread = sum(spread(part.unseen) for part in seen) / len(seen)
     if best.name == "none":
         reason = f"no {how} fold lowered the error on unseen rows"
         if seen[0].unseen.count == 0:
@@ -169,9 +169,9 @@ def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered
         error += float(missed[batch.judging].double().square().sum())
         wanted = batch.wanted[batch.judging]
         target = target.merge(Gram.of(wanted[:, :0], wanted))
-    error /= max(target.count * len(scale), 1) * _spread(target)
+    error /= max(target.count * len(scale), 1) * spread(target)
     columns = math.prod(cut.arguments[0][1].shape[1:])
-    reason = f"its {columns} inputs are too many to solve for; {_MOST_COLUMNS} are the most"
+    reason = f"its {columns} inputs are too many to solve for; {MOST_COLUMNS} are the most"
     return Fold(layer.name, how, "none", error, error, reason)
 
 
@@ -223,7 +223,7 @@ def _alike(node: Node, other: Node) -> bool:
     return bool(node.meta["val"].shape == other.meta["val"].shape)
 
 
-def _spread(gram: Gram) -> float:
+def spread(gram: Gram) -> float:
     """The mean variance of the targets; their mean square where they hardly vary, and one where they are all zero."""
     if gram.count == 0 or len(gram.squares) == 0:
         return 1.0
