@@ -7,7 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from secateur.calibration.gradients import gate_slopes
-from secateur.calibration.taps import Batch, Places, taps_of
+from secateur.calibration.pairs import check_finite
+from secateur.calibration.places import Batch, Places
+from secateur.calibration.taps import taps_of
 from secateur.errors import DataError
 from secateur.graph import Traced
 from secateur.inference import evaluating
@@ -25,20 +27,20 @@ Step = Callable[[Any, Arguments, int], None]
 
 
 def calibrate(model: nn.Module, sites: Sites, task: Task, look: Look, *, watch: Watch = None) -> dict[str, Any]:
-    """For every site, what is seen there; see `calibrate_all`."""
+    """For every site, or activation, what is seen there; see `calibrate_all`."""
     return calibrate_all(model, sites, task, [look], watch=watch)[look]
 
 
 def calibrate_all(
     model: nn.Module, sites: Sites, task: Task, looks: Sequence[Look], *, watch: Watch = None
 ) -> dict[Look, dict[str, Any]]:
-    """For every look, what is seen at every site.
+    """For every look, what is seen at every site, or activation.
 
     One forward pass over the calibration data for all that watch outputs, and one with gradients for all that watch
     gates; memory does not grow with the data, but for looks at points, which are kept.
 
     Raises:
-        DataError: fewer than two rows of data, or maps that are NaN or infinite.
+        DataError: fewer than two rows of data, or values that are NaN or infinite.
         ModelError: what a look asks for cannot be followed to where a site's units are made or read.
     """
     traced = trace(model, task)
@@ -49,6 +51,7 @@ def calibrate_all(
         if outputs:
             taps = taps_of(traced, sites, outputs)
             _pass(task, lambda _, arguments, rows: _forward(traced, taps, arguments, rows), watch)
+            check_finite(taps)
             seen |= taps.seen
         if gates:
             slopes: dict[Look, dict[str, Any]] = {

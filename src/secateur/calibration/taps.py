@@ -1,8 +1,7 @@
 """Where units can be watched in a graph: where they are read, and where each layer that makes them puts them out."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,25 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
+from secateur.calibration.pairs import at_activations
+from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.homology import Cloud
 from secateur.reading import values_read
-from secateur.scores import Look, Maps, Points, Reads, Tap
+from secateur.scores import Look, Maps, Points, Reads, Rectified, Tap
 from secateur.sites import Site, Sites, TensorAxis
 from secateur.stats import Moments
 from secateur.tracing import weight_of
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a batch holds: so many examples, and which of their tokens are no padding, where that is known."""
-
-    examples: int
-    tokens: Tensor | None = None
-
-
-Seeing = Callable[[Any, Batch], None]
 
 _NORMS = {"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm", "dropout", "dropout_", "contiguous"}
 _ACTIVATIONS = {
@@ -40,20 +30,12 @@ _ACTIVATIONS = {
 _ARITHMETIC = _ACTIVATIONS | {"add", "div", "erf", "exp", "mul", "neg", "pow", "square", "sub"}
 
 
-@dataclass(frozen=True)
-class Places:
-    """What looks at which node, before it runs (its arguments) or after (its value), and what was seen so far."""
-
-    before: dict[str, list[Seeing]] = field(default_factory=lambda: defaultdict(list))
-    after: dict[str, list[Seeing]] = field(default_factory=lambda: defaultdict(list))
-    seen: dict[Look, dict[str, Any]] = field(default_factory=dict)
-
-
 def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
     """Where in a graph to look, for looks at outputs.
 
     Raises:
-        ModelError: a look asks for maps, and a site's units cannot be followed to what makes them.
+        ModelError: a look asks for maps, and a site's units cannot be followed to what makes them; or for
+            activations, and the sites hold none.
     """
     places = Places()
     for look in looks:
@@ -62,6 +44,8 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
                 _at_reads(places, sites, look)
             case Maps() | Points():
                 _at_makers(places, traced, sites, look)
+            case Rectified():
+                at_activations(places, traced, sites, look)
     return places
 
 
