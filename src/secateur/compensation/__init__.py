@@ -63,7 +63,8 @@ def repair(
     traced = trace(model, task)
     layers = layers_of(traced, plan, downstream=how == "reconstruct")
     rows = rows or _enough(traced)
-    folds = mend_(mended, traced, layers, task, how, rows)
+    by_weight = mend_(mended, traced, layers, task, how, rows)
+    folds = [by_weight[layer.weight] for layer in layers]
     before, after = (_departure(net, traced, task, rows) for net in (small, mended))
     if any(late > early for early, late in zip(before, after, strict=True)):
         found = f"distance {before[0]:.3g} to {after[0]:.3g}, disagreement {before[1]:.3g} to {after[1]:.3g}"
