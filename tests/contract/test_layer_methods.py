@@ -186,7 +186,7 @@ def test_an_unknown_setting_is_refused(name: str) -> None:
         methods.get(BY_NAME[name].name, colour="red")
 
 
-@pytest.mark.parametrize("name", ["easier"])
+@pytest.mark.parametrize("name", ["easier", "tlc"])
 def test_an_activation_that_is_linear_on_the_data_scores_lowest(name: str) -> None:
     values = {activation: float(value) for activation, value in usual(name).values.items()}
     assert min(values, key=values.__getitem__) == "linear"
@@ -232,11 +232,22 @@ def rectifier_of(model: nn.Sequential, task: Task, activation: str) -> Rectifier
 
 
 def test_the_methods_are_the_files() -> None:
-    assert tuple(BY_NAME) == ("easier",)
+    assert tuple(BY_NAME) == ("easier", "tlc")
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize(("name", "settings"), [("easier", {"states": 4}), ("easier", {"pool": "epoch"})])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("easier", {"states": 4}),
+        ("easier", {"pool": "epoch"}),
+        ("tlc", {"ranking": "order"}),
+        ("tlc", {"statistic": "median"}),
+        ("tlc", {"pool": "max"}),
+        ("tlc", {"batches": 0}),
+        ("tlc", {"batches": "all"}),
+    ],
+)
 def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object]) -> None:
     with pytest.raises(CompressionError, match=name):
         methods.get(name, **settings)
