@@ -88,7 +88,7 @@ class Method(Protocol):
     """A way to score units, or layers. Its fields are its settings.
 
     `name` is the file's name, `granularity` what it scores: `unit` (units of sites, as `find_sites` gives them) or
-    `layer` (activations, as `find_activations` gives them). `score` looks at the model, and at the task's calibration
+    `layer` (activations, as `find_layers` gives them). `score` looks at the model, and at the task's calibration
     data where it needs any; it leaves both exactly as found, is repeatable to the bit, and does not depend on how the
     data is batched.
     """

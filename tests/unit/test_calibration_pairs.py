@@ -120,7 +120,7 @@ def test_watching_leaves_the_model_as_it_was() -> None:
 
 def test_sites_without_activations_are_refused() -> None:
     model, task = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).double(), task_of(rows(20, 4))
-    with pytest.raises(ModelError, match="take them from find_activations"):
+    with pytest.raises(ModelError, match="take them from find_layers"):
         score(model, Sites(()), task, get("easier"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.fx import Node
 
+from secateur import padding
 from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of
@@ -22,7 +23,7 @@ def at_activations(places: Places, traced: Traced, sites: Sites, look: Rectified
     """
     if not sites.activations:
         place = type(traced.model).__name__
-        raise ModelError(f"{place}: the sites hold no activations; take them from find_activations(model, example).")
+        raise ModelError(f"{place}: the sites hold no activations; take them from find_layers(model, example).")
     seen = places.seen[look] = {activation.name: look.empty() for activation in sites.activations}
     nodes = {node.name: node for node in traced.nodes}
     for activation in sites.activations:
@@ -44,11 +45,8 @@ def check_finite(places: Places) -> None:
 def rows_of(value: Tensor, axis: int, tokens: Tensor | None) -> Tensor:
     """A value with its units last: a view, or without padding [rows, units]."""
     rows = value.movedim(axis, -1)
-    if tokens is not None and rows.dim() > 2 and rows.shape[:2] == tokens.shape:
-        return rows[tokens]
-    if tokens is not None and rows.dim() == 2 and len(rows) == tokens.numel():
-        return rows[tokens.flatten()]
-    return rows
+    shown = padding.seen(tokens, value.shape, (axis,))
+    return rows if shown is None else rows[shown.movedim(axis, -1)[..., 0]]
 
 
 def _ends(activation: Activation, nodes: Mapping[str, Node]) -> tuple[Node, Node]:
@@ -56,7 +54,7 @@ def _ends(activation: Activation, nodes: Mapping[str, Node]) -> tuple[Node, Node
     if activation.source not in nodes or activation.node not in nodes:
         raise ModelError(
             f"{activation.name}: the model has no such activation (any more); find them in the model as it is, with "
-            "find_activations(model, example)."
+            "find_layers(model, example)."
         )
     return nodes[activation.source], nodes[activation.node]
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
+from secateur import padding
 from secateur.calibration.pairs import at_activations
 from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
@@ -17,7 +18,7 @@ from secateur.graph import Traced, operator_of, shape_of
 from secateur.homology import Cloud
 from secateur.reading import values_read
 from secateur.scores import Look, Maps, Points, Reads, Rectified, Tap
-from secateur.sites import Site, Sites, TensorAxis
+from secateur.sites import Read, Site, Sites, TensorAxis
 from secateur.stats import Moments
 from secateur.tracing import weight_of
 
@@ -56,23 +57,42 @@ def check_examples_first(site: Site, node: Any) -> None:
         ModelError: names the site.
     """
     value: Any = node.meta.get("val") if isinstance(node, Node) else None
-    if isinstance(value, Tensor) and not (value.dim() and isinstance(value.shape[0:1][0], torch.SymInt)):
+    if isinstance(value, Tensor) and not (_symbols_first(value) & _examples(node)):
         raise ModelError(
             f"{site.name}: examples do not lie along the first axis of {node.name}; score it with a method that does "
             "not look at each example, such as dense or magnitude."
         )
 
 
+def _examples(node: Node) -> set[Any]:
+    """The symbols that stand for how many examples a graph is given."""
+    inputs = [each.meta.get("val") for each in node.graph.nodes if each.op == "placeholder"]
+    return {symbol for value in inputs if isinstance(value, Tensor) for symbol in _symbols_first(value)}
+
+
+def _symbols_first(value: Tensor) -> set[Any]:
+    """The symbols in the length of a value's first axis."""
+    size: Any = value.shape[0] if value.dim() else 0
+    return set(size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else set()
+
+
 def _at_reads(places: Places, sites: Sites, look: Reads) -> None:
     """Each site is watched at its first reader that is not a norm."""
     seen = places.seen[look] = {site.name: look.empty() for site in sites}
 
-    def see(site: Site, read: Any, args: tuple[Any, ...], _: Batch) -> None:
-        seen[site.name] = seen[site.name].observe(values_read(args[read.operand], read, site.units))
+    def see(site: Site, read: Read, args: tuple[Any, ...], batch: Batch) -> None:
+        seen[site.name] = seen[site.name].observe(_rows(args[read.operand], read, site.units, batch.tokens))
 
     for site in sites:
         read = next((read for read in site.reads if not read.is_norm), site.reads[0])
         places.before[read.node].append(partial(see, site, read))
+
+
+def _rows(value: Tensor, read: Read, units: int, tokens: Tensor | None) -> Tensor:
+    """A tensor that is read, as [rows, units], without padding."""
+    rows = values_read(value, read, units)
+    shown = padding.seen(tokens, value.shape, read.axes)
+    return rows if shown is None else rows[values_read(shown.expand_as(value), read, units)[:, 0]]
 
 
 def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points) -> None:
@@ -83,7 +103,7 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points
     def see(place: tuple[str, int], maker: "_Maker", value: Tensor, batch: Batch) -> None:
         name, number = place
         maps = _maps(value, maker, batch.examples)
-        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else look.measure(maps)
+        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else _measured(look, maps, batch.tokens)
         if not bool(torch.isfinite(rows).all()):
             raise DataError(f"{name}: {maker.node} puts out maps that are NaN or infinite; look at data and weights.")
         parts = seen[name]
@@ -100,6 +120,21 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points
         seen[site.name] = tuple(Cloud() if isinstance(look, Points) else Moments.empty() for _ in makers)
         for number, maker in enumerate(makers):
             places.after[maker.node].append(partial(see, (site.name, number), maker))
+
+
+def _measured(look: Maps, maps: Tensor, tokens: Tensor | None) -> Float[Tensor, "examples units"]:
+    """A number for every map, of texts without their padding: those with as many tokens are measured together."""
+    axis = -2 if maps.shape[-1] == 1 else -1
+    if tokens is None or tokens.shape != (len(maps), maps.shape[axis]):
+        return look.measure(maps)
+    lengths = tokens.sum(1)
+    found, places = [], []
+    for length in lengths[lengths > 0].unique().tolist():
+        some = (lengths == length).nonzero().flatten()
+        entries = maps[some].movedim(axis, 1)[tokens[some]]
+        found.append(look.measure(entries.unflatten(0, (-1, length)).movedim(1, axis)))
+        places.append(some)
+    return torch.cat(found)[torch.cat(places).argsort()]
 
 
 @dataclass(frozen=True)

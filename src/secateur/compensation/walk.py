@@ -21,29 +21,31 @@ from secateur.compensation.batches import UNSEEN, argument_batches, unseen_among
 from secateur.compensation.layers import Layer, weight_of, write_
 from secateur.compensation.norms import steerable
 from secateur.compensation.proposals import Proposal, Seen, candidates, chosen
-from secateur.compensation.rows import Places, alone, at, read_at, seen_in
+from secateur.compensation.rows import Places, alone, at, read_at, seen_in, shown_in
 from secateur.compensation.windows import places_for
 from secateur.graph import Traced, Walk, operator_of
 from secateur.inference import evaluating
+from secateur.padding import texts_of
 from secateur.result import Fold
 from secateur.stats import Gram
 from secateur.task import Arguments, Task
 from secateur.tracing import trace
 
-_MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
+MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
 _PASSING = {"dropout", "alias", "contiguous", "clone", "detach", "to"}
 
 
 @dataclass(frozen=True)
 class _Stop:
     """A layer that runs on all batches: its node and weight, and every batch's walk, arguments and, of the original,
-    output. The cut network stops before a layer runs, the original after.
+    output. The cut network stops before a layer runs, the original after. `tokens` are those that are no padding.
     """
 
     node: Node
     weight: str
     walks: tuple[Walk, ...]
     arguments: tuple[tuple[Any, ...], ...]
+    tokens: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...] = ()
 
 
@@ -89,7 +91,8 @@ def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False)
     """Run all batches in step, stopping at each layer: before it runs, so that a weight changed there takes effect at
     once, or after.
     """
-    walks = tuple(Walk(traced, batch) for batch in batches)
+    walks, texts = tuple(Walk(traced, batch) for batch in batches), texts_of(traced)
+    paddings = [texts.padding(batch) for batch in batches]
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
         arguments = tuple(walk.arguments(node) for walk in walks)
@@ -98,7 +101,8 @@ def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False)
         if run_first or weight is None:
             outputs = tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
         if weight is not None:
-            yield _Stop(node, weight, walks, arguments, outputs)
+            tokens = tuple(padding.at(node) for padding in paddings)
+            yield _Stop(node, weight, walks, arguments, tokens, outputs)
         outputs = outputs or tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
         for walk, output in zip(walks, outputs, strict=True):
             walk.set(node, output)
@@ -106,7 +110,7 @@ def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False)
 
 def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Stop, _Stop], how: str) -> Fold:
     scale, steered = _scale(small, layer)
-    if math.prod(stops[1].arguments[0][1].shape[1:]) > _MOST_COLUMNS:
+    if math.prod(stops[1].arguments[0][1].shape[1:]) > MOST_COLUMNS:
         return _left_alone(layer, stops, scale, steered, how)
     original = width.tensors_of(traced.model)[layer.weight].detach().double()[layer.kept_out]
     original = original * scale.reshape(-1, *[1] * (original.dim() - 1))
@@ -115,7 +119,7 @@ def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Sto
     parts = zip(seen, original.chunk(layer.groups), old.solution.chunk(layer.groups, 1), strict=True)
     made = [candidates(layer, part, whole, Proposal("none", stands), how) for part, whole, stands in parts]
     before, best = chosen(made)
-    spread = sum(_spread(part.unseen) for part in seen) / len(seen)
+    spread = sum(spread(part.unseen) for part in seen) / len(seen)
     if best.name == "none":
         reason = f"no {how} fold lowered the error on unseen rows"
         if seen[0].unseen.count == 0:
@@ -152,7 +156,8 @@ def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tens
     for batch in _batches(layer, stops, scale, steered):
         read = read_at(layer, stops[1].arguments[batch.number][0], batch.where)
         whole = stops[0].arguments[batch.number][0]
-        others = alone(layer, whole, batch.where, before=batch.before, total=batch.total)
+        shown = shown_in(layer, whole, stops[0].tokens[batch.number])
+        others = alone(layer, whole, batch.where, shown, before=batch.before, total=batch.total)
         groups = zip(read, batch.wanted.chunk(layer.groups, 1), others, strict=True)
         found = [seen_in(group, batch.judging, how=how, dtype=dtype) for group in groups]
         seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found
@@ -169,9 +174,9 @@ def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered
         error += float(missed[batch.judging].double().square().sum())
         wanted = batch.wanted[batch.judging]
         target = target.merge(Gram.of(wanted[:, :0], wanted))
-    error /= max(target.count * len(scale), 1) * _spread(target)
+    error /= max(target.count * len(scale), 1) * spread(target)
     columns = math.prod(cut.arguments[0][1].shape[1:])
-    reason = f"its {columns} inputs are too many to solve for; {_MOST_COLUMNS} are the most"
+    reason = f"its {columns} inputs are too many to solve for; {MOST_COLUMNS} are the most"
     return Fold(layer.name, how, "none", error, error, reason)
 
 
@@ -186,7 +191,8 @@ def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: T
     for number, whole in enumerate(original.arguments):
         output = original.outputs[number]
         axes = [size for axis, size in enumerate(output.shape) if axis != layer.axis % output.dim()]
-        where = places_for(axes, before=before, total=total, columns=columns)
+        shown = shown_in(layer, output, original.tokens[number])
+        where = places_for(axes, shown, before=before, total=total, columns=columns)
         wanted = (at(layer, output, where)[:, stays] - _own_constant(layer, whole, stays)) * scale
         if skips[0] is not None and skips[1] is not None:
             skip = at(layer, original.walks[number].value(skips[0]), where)[:, stays]
@@ -223,7 +229,7 @@ def _alike(node: Node, other: Node) -> bool:
     return bool(node.meta["val"].shape == other.meta["val"].shape)
 
 
-def _spread(gram: Gram) -> float:
+def spread(gram: Gram) -> float:
     """The mean variance of the targets; their mean square where they hardly vary, and one where they are all zero."""
     if gram.count == 0 or len(gram.squares) == 0:
         return 1.0
