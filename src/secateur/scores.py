@@ -69,6 +69,16 @@ class Rectified:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """What goes into the residual block around every activation and what comes out; seen is a statistic of each.
+
+    Of activations in no residual block nothing is seen. Padding of texts is left out.
+    """
+
+    empty: Callable[[], PairStatistic]
+
+
+@dataclass(frozen=True)
 class Gates:
     """The slope of each example's loss in a gate on each unit; seen are moments of `measure` of it, over examples.
 
@@ -80,7 +90,7 @@ class Gates:
     measure: Callable[[Tensor], Tensor]
 
 
-Look = Reads | Maps | Points | Rectified | Gates
+Look = Reads | Maps | Points | Rectified | Blocks | Gates
 
 
 @runtime_checkable
@@ -88,7 +98,7 @@ class Method(Protocol):
     """A way to score units, or layers. Its fields are its settings.
 
     `name` is the file's name, `granularity` what it scores: `unit` (units of sites, as `find_sites` gives them) or
-    `layer` (activations, as `find_activations` gives them). `score` looks at the model, and at the task's calibration
+    `layer` (activations, as `find_layers` gives them). `score` looks at the model, and at the task's calibration
     data where it needs any; it leaves both exactly as found, is repeatable to the bit, and does not depend on how the
     data is batched.
     """

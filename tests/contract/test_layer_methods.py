@@ -20,9 +20,12 @@ from secateur.scores import Method, Scores
 from secateur.task import Task
 
 ROWS = 60
-WITHOUT_DATA: set[str] = set()
+OF_BOTH = ("chance", "magnitude")  # score units, or layers if asked
+WITHOUT_DATA = set(OF_BOTH)
 
-BY_NAME = {name: methods.get(name) for name in methods.names() if methods.get(name).granularity == "layer"}
+BY_NAME = {name: methods.get(name) for name in methods.names() if methods.get(name).granularity == "layer"} | {
+    name: methods.get(name, granularity="layer") for name in OF_BOTH
+}
 
 every_method = pytest.mark.parametrize("name", BY_NAME)
 
@@ -186,7 +189,7 @@ def test_an_unknown_setting_is_refused(name: str) -> None:
         methods.get(BY_NAME[name].name, colour="red")
 
 
-@pytest.mark.parametrize("name", ["easier"])
+@pytest.mark.parametrize("name", ["easier", "tlc"])
 def test_an_activation_that_is_linear_on_the_data_scores_lowest(name: str) -> None:
     values = {activation: float(value) for activation, value in usual(name).values.items()}
     assert min(values, key=values.__getitem__) == "linear"
@@ -197,8 +200,13 @@ def test_an_activation_that_is_linear_on_the_data_scores_lowest(name: str) -> No
 
 def oracles() -> list[tuple[str, str]]:
     """Every method with the names of the functions in its oracle that say what it gives under some settings."""
-    settings = {name: importlib.import_module(f"oracles.{name}").SETTINGS for name in BY_NAME}
-    return [(name, variant) for name, variants in settings.items() for variant in ("score", *variants)]
+    return [(name, variant) for name in BY_NAME for variant in variants_of(name)]
+
+
+def variants_of(name: str) -> dict[str, dict[str, object]]:
+    """The settings under which a function of a method's oracle says what it gives, by the function's name."""
+    oracle = importlib.import_module(f"oracles.{name}")
+    return oracle.OF_LAYERS if name in OF_BOTH else {"score": {}, **oracle.SETTINGS}
 
 
 @pytest.mark.parametrize(("name", "variant"), oracles())
@@ -209,34 +217,63 @@ def test_scores_are_those_of_the_papers_equations(name: str, variant: str, activ
         model.norm.bias[2] = model.norm.weight[2] = 0.0  # pre-activations that are exactly 0
     oracle = importlib.import_module(f"oracles.{name}")
     wanted = getattr(oracle, variant)(rectifier_of(model, task, activation))
-    found = scored(methods.get(name, **oracle.SETTINGS.get(variant, {})), model, task).values[activation]
-    np.testing.assert_allclose(found.numpy(), [wanted], rtol=1e-11)
+    found = scored(methods.get(name, **variants_of(name)[variant]), model, task).values[activation]
+    np.testing.assert_allclose(found.numpy(), [wanted], rtol=1e-10)
 
 
 def rectifier_of(model: nn.Sequential, task: Task, activation: str) -> Rectifier:
     """The facts about an activation, by PyTorch's own means."""
-    read: list[np.ndarray] = []
-    module = model.get_submodule(activation)
-    hook = module.register_forward_pre_hook(lambda _, args: read.append(args[0].detach().clone().numpy()))
+    read, gave = through(model, model.get_submodule(activation), task)
+    makers = {"relu": model.first, "block.act": model.block.inner, "after": model.block.outer, "linear": model.second}
+    norm = model.norm if activation == "relu" else None
+    into, out = through(model, model.block, task)
+    return Rectifier(
+        number=ACTIVATIONS.index(activation),
+        batches=read,
+        after=gave,
+        incoming=makers[activation].weight.detach().numpy(),
+        scale=None if norm is None else norm.weight.detach().numpy(),
+        shift=None if norm is None else norm.bias.detach().numpy(),
+        block=(np.concatenate(into), np.concatenate(out)) if activation == "block.act" else None,
+    )
+
+
+def through(model: nn.Module, module: nn.Module, task: Task) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """What goes into a module and what comes out, batch by batch."""
+    into: list[np.ndarray] = []
+    out: list[np.ndarray] = []
+    before = module.register_forward_pre_hook(lambda _, args: into.append(args[0].detach().clone().numpy()))
+    after = module.register_forward_hook(lambda _, __, value: out.append(value.detach().clone().numpy()))
     for x, _ in task.calibration or ():
         model(x)
-    hook.remove()
-    makers = {"relu": model.first, "block.act": model.block.inner, "after": model.block.outer, "linear": model.second}
-    weight = makers[activation].weight.detach().numpy()
-    norm = model.norm if activation == "relu" else None
-    scale, shift = (None, None) if norm is None else (norm.weight.detach().numpy(), norm.bias.detach().numpy())
-    return Rectifier(tuple(read), weight, scale, shift)
+    before.remove()
+    after.remove()
+    return tuple(into), tuple(out)
 
 
 # --- choosing a method ------------------------------------------------------------------------------------------------
 
 
 def test_the_methods_are_the_files() -> None:
-    assert tuple(BY_NAME) == ("easier",)
+    assert tuple(BY_NAME) == ("block_influence", "easier", "tlc", *OF_BOTH)
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize(("name", "settings"), [("easier", {"states": 4}), ("easier", {"pool": "epoch"})])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("block_influence", {"around": "layer"}),
+        ("chance", {"granularity": "weight"}),
+        ("magnitude", {"granularity": "weight"}),
+        ("easier", {"states": 4}),
+        ("easier", {"pool": "epoch"}),
+        ("tlc", {"ranking": "order"}),
+        ("tlc", {"statistic": "median"}),
+        ("tlc", {"pool": "max"}),
+        ("tlc", {"batches": 0}),
+        ("tlc", {"batches": "all"}),
+    ],
+)
 def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, object]) -> None:
     with pytest.raises(CompressionError, match=name):
         methods.get(name, **settings)

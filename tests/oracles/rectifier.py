@@ -14,13 +14,18 @@ class Rectifier:
 
     `batches` are pre-activations, [rows, units] each, the positions of a map being rows. `incoming` holds the weights
     of all layers that lead to it [units, inputs]. `scale` and `shift` are those of the batch-norm that feeds it, None
-    where none does.
+    where none does. `block` is what goes into the residual block around it and what comes out, None where there is
+    none. It is activation `number` of the network.
     """
 
+    number: int
+
     batches: tuple[Array, ...]
+    after: tuple[Array, ...]
     incoming: Array
     scale: Array | None
     shift: Array | None
+    block: tuple[Array, Array] | None
 
     @property
     def pre(self) -> Array:

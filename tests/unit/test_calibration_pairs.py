@@ -120,7 +120,7 @@ def test_watching_leaves_the_model_as_it_was() -> None:
 
 def test_sites_without_activations_are_refused() -> None:
     model, task = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).double(), task_of(rows(20, 4))
-    with pytest.raises(ModelError, match="take them from find_activations"):
+    with pytest.raises(ModelError, match="take them from find_layers"):
         score(model, Sites(()), task, get("easier"))
 
 
@@ -128,7 +128,7 @@ def test_activations_of_another_model_are_refused() -> None:
     task = task_of(rows(20, 4))
     sites = find_activations(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).double(), task)
     other = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
-    with pytest.raises(ModelError, match=r"1: the model has no such activation"):
+    with pytest.raises(ModelError, match=r"1: Sequential has no such activation"):
         score(other, sites, task, get("easier"))
 
 
@@ -137,5 +137,5 @@ def test_values_that_are_not_finite_are_refused_by_name() -> None:
     nn.init.constant_(model[0].weight, 3.0)
     x = rows(20, 4)
     x[7] = 1e308
-    with pytest.raises(DataError, match="1: it reads values that are NaN or infinite"):
+    with pytest.raises(DataError, match="1: what comes in there is NaN or infinite"):
         score(model, find_activations(model, task_of(x[:4])), task_of(x), get("easier"))

@@ -1,16 +1,17 @@
 """What goes in beside what comes out: every activation watched from both sides."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 from torch.fx import Node
 
+from secateur import padding
 from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of
-from secateur.scores import Rectified
+from secateur.scores import Blocks, Rectified
 from secateur.sites import Activation, Sites
 
 
@@ -20,45 +21,48 @@ def at_activations(places: Places, traced: Traced, sites: Sites, look: Rectified
     Raises:
         ModelError: there are none among the sites, or they are not the model's.
     """
-    if not sites.activations:
-        place = type(traced.model).__name__
-        raise ModelError(f"{place}: the sites hold no activations; take them from find_activations(model, example).")
+    ends = ends_of(traced, sites)
     seen = places.seen[look] = {activation.name: look.empty() for activation in sites.activations}
-    nodes = {node.name: node for node in traced.nodes}
     for activation in sites.activations:
-        _watch(places, _ends(activation, nodes), partial(_see, seen, activation))
+        _watch(places, ends[activation.name], partial(_see, seen, activation))
 
 
 def check_finite(places: Places) -> None:
-    """Refuse what activations have seen if it is not finite.
+    """Refuse what was seen at activations, or at blocks around them, if it is not finite.
 
     Raises:
         DataError: names the activation.
     """
     for look, seen in places.seen.items():
-        for name, statistic in seen.items() if isinstance(look, Rectified) else ():
+        for name, statistic in seen.items() if isinstance(look, Rectified | Blocks) else ():
             if not statistic.is_finite:
-                raise DataError(f"{name}: it reads values that are NaN or infinite; look at data and weights.")
+                raise DataError(f"{name}: what comes in there is NaN or infinite; look at data and weights.")
+
+
+def ends_of(traced: Traced, sites: Sites) -> dict[str, tuple[Node, Node]]:
+    """For every activation, by name, the nodes of what it reads and of what it gives.
+
+    Raises:
+        ModelError: there are none among the sites, or they are not the model's.
+    """
+    place = type(traced.model).__name__
+    if not sites.activations:
+        raise ModelError(f"{place}: the sites hold no activations; take them from find_layers(model, example).")
+    nodes = {node.name: node for node in traced.nodes}
+    for each in sites.activations:
+        if not {each.source, each.node} <= nodes.keys():
+            raise ModelError(
+                f"{each.name}: {place} has no such activation (any more); find them in the model as it is, with "
+                "find_layers(model, example)."
+            )
+    return {each.name: (nodes[each.source], nodes[each.node]) for each in sites.activations}
 
 
 def rows_of(value: Tensor, axis: int, tokens: Tensor | None) -> Tensor:
     """A value with its units last: a view, or without padding [rows, units]."""
     rows = value.movedim(axis, -1)
-    if tokens is not None and rows.dim() > 2 and rows.shape[:2] == tokens.shape:
-        return rows[tokens]
-    if tokens is not None and rows.dim() == 2 and len(rows) == tokens.numel():
-        return rows[tokens.flatten()]
-    return rows
-
-
-def _ends(activation: Activation, nodes: Mapping[str, Node]) -> tuple[Node, Node]:
-    """The nodes of what an activation reads and of what it gives."""
-    if activation.source not in nodes or activation.node not in nodes:
-        raise ModelError(
-            f"{activation.name}: the model has no such activation (any more); find them in the model as it is, with "
-            "find_activations(model, example)."
-        )
-    return nodes[activation.source], nodes[activation.node]
+    shown = padding.seen(tokens, value.shape, (axis,))
+    return rows if shown is None else rows[shown.movedim(axis, -1)[..., 0]]
 
 
 def _watch(places: Places, ends: tuple[Node, Node], see: Callable[[Tensor, Tensor, Batch], None]) -> None:

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.fx import Node
 
 from secateur import padding
+from secateur.calibration.blocks import at_blocks
 from secateur.calibration.pairs import at_activations
 from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.homology import Cloud
 from secateur.reading import values_read
-from secateur.scores import Look, Maps, Points, Reads, Rectified, Tap
+from secateur.scores import Blocks, Look, Maps, Points, Reads, Rectified, Tap
 from secateur.sites import Read, Site, Sites, TensorAxis
 from secateur.stats import Moments
 from secateur.tracing import weight_of
@@ -47,6 +48,8 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
                 _at_makers(places, traced, sites, look)
             case Rectified():
                 at_activations(places, traced, sites, look)
+            case Blocks():
+                at_blocks(places, traced, sites, look)
     return places
 
 
