@@ -5,17 +5,19 @@ and not added up.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float64
 from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur import width
 from secateur.compensation.batches import argument_batches, unseen_among
+from secateur.compensation.departure import worse
 from secateur.compensation.layers import Layer, later_layers
 from secateur.compensation.proposals import RIDGES, Proposal
 from secateur.compensation.rows import Places, at, read_at
@@ -26,6 +28,7 @@ from secateur.errors import ModelError
 from secateur.graph import Traced, Walk
 from secateur.inference import evaluating
 from secateur.plan import LayerEdit, Part, Swap
+from secateur.result import Fold
 from secateur.sites import Stretch
 from secateur.stats import Gram
 from secateur.task import Arguments, Task
@@ -68,8 +71,8 @@ def fits(traced: Traced, stretches: Sequence[Stretch], task: Task, rows: int) ->
 
 def collapse(
     model: nn.Module, stretches: Sequence[Stretch], task: Task, *, rows: int, others: bool = True
-) -> tuple[nn.Module, list[LayerEdit]]:
-    """A copy of a model with one operator in the place of each stretch, and what was done at each.
+) -> tuple[nn.Module, list[LayerEdit], tuple[Fold, ...]]:
+    """A copy of a model with one operator in the place of each stretch, what was done at each, and all folds.
 
     `others` solves the layers behind the first stretch anew, too, so that they correct what it leaves.
 
@@ -85,16 +88,38 @@ def collapse(
     operators = {weight_name(stretch): layer_of(stretch) for stretch in stretches}
     layers = list(operators.values())
     if others:
-        before, after = width.tensors_of(model), width.tensors_of(small)
-        stay = {name for name, tensor in after.items() if name in before and name not in operators}
         first = min((stretch.node for stretch in stretches), key=[node.name for node in traced.nodes].index)
-        layers += later_layers(traced, first, stay)
+        layers += later_layers(traced, first, _staying(small, traced) - set(operators))
     folds = mend_(small, traced, layers, task, "reconstruct", rows)
     edits = [
         LayerEdit(stretch.name, "collapse", changes[stretch.name], error=folds[weight_name(stretch)].error_after)
         for stretch in stretches
     ]
-    return small, edits
+    return small, edits, tuple(folds[layer.weight] for layer in layers)
+
+
+def mend_behind(
+    small: nn.Module, traced: Traced, first: str, task: Task, rows: int
+) -> tuple[nn.Module, tuple[Fold, ...]]:
+    """A copy of a network that lost layers, those behind a node of the original solved anew; and their folds.
+
+    All of them are kept only where together they bring the output nearer to the original's.
+    """
+    mended = width.copied(small)
+    layers = later_layers(traced, first, _staying(small, traced))
+    by_weight = mend_(mended, traced, layers, task, "reconstruct", rows)
+    folds = tuple(by_weight[layer.weight] for layer in layers)
+    reason = worse(small, mended, traced, task, rows)
+    if not reason:
+        return mended, folds
+    refused = (replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds)
+    return width.copied(small), tuple(refused)
+
+
+def _staying(small: nn.Module, traced: Traced) -> set[str]:
+    """The tensors that a network which lost layers has from the original, by name."""
+    before, after = width.tensors_of(traced.model), width.tensors_of(small)
+    return {name for name, tensor in after.items() if name in before and before[name].shape == tensor.shape}
 
 
 def changes_of(stretch: Stretch) -> tuple[Swap, ...]:
@@ -112,6 +137,15 @@ def changes_of(stretch: Stretch) -> tuple[Swap, ...]:
 def weight_name(stretch: Stretch) -> str:
     """The name of the operator's weight in the collapsed network."""
     return f"{stretch.modules[0]}.0.weight" if stretch.then else f"{stretch.modules[0]}.weight"
+
+
+def applied(stretch: Stretch, fit: Fit, x: Tensor) -> Tensor:
+    """What the operator that stands for a stretch makes of its input."""
+    weight, bias = fit.weight.to(x), fit.bias.to(x)
+    if not stretch.kernel:
+        return F.linear(x, weight, bias)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[len(stretch.kernel) - 1]
+    return convolve(x, weight, bias, stretch.stride, tuple(size // 2 for size in stretch.kernel))
 
 
 def _run(traced: Traced, batches: list[Arguments], stops: Iterable[str]) -> Iterator[tuple[Node, tuple[Any, ...]]]:
