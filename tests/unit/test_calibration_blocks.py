@@ -23,8 +23,10 @@ def task_of(x: Tensor, batch: int = 4) -> Task:
 
 
 def influence(before: Tensor, after: Tensor) -> float:
-    """Of rows, by PyTorch's own cosine."""
-    return 1 - float(nn.functional.cosine_similarity(before, after, dim=-1).mean())
+    """Of rows, by PyTorch's own cosine; nothing is like nothing."""
+    cosines = nn.functional.cosine_similarity(before, after, dim=-1)
+    is_nothing = (before == 0).all(-1) & (after == 0).all(-1)
+    return 1 - float(cosines.masked_fill(is_nothing, 1.0).mean())
 
 
 def through(model: nn.Module, name: str, *args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Tensor]:
