@@ -13,7 +13,7 @@ from secateur.sites import Sites
 FINE = 400  # steps of the shares among which those are looked for that leave what was published
 
 
-def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+def jobs(experiment: dict[str, Any], _: Path) -> list[dict[str, Any]]:
     """One job for each network."""
     shared = {key: experiment[key] for key in ("name", "kind", "shares", "modules")}
     return [shared | {"network": network} for network in experiment["network"]]

@@ -31,16 +31,14 @@ COUNTED = 32  # tokens of the sentence whose multiply-adds are counted
 
 
 def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """The untouched model, the stability of every score, each recipe, and one job for each cut and method."""
-    apart = ("grid", "recipe", "title")
+    """The untouched model, every cut by some methods at once, each recipe, and how steady every score is."""
+    apart = ("grid", "recipe", "title", "methods")
     shared = {key: value for key, value in experiment.items() if key not in apart} | {"folder": str(folder)}
-    methods = [method for method in experiment["grid"][0]["methods"] if method["method"] != "magnitude"]
     found = [shared | {"part": "untouched"}]
-    found += [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
-    found.append(shared | {"part": "stability", "methods": methods})
     for grid in experiment["grid"]:
-        found += [shared | {"part": "grid", "cut": grid["cut"], "method": method} for method in grid["methods"]]
-    return found
+        found += [shared | {"part": "grid", "cut": grid["cut"], "methods": methods} for methods in grid["methods"]]
+    found.append(shared | {"part": "stability", "methods": experiment["methods"]})
+    return found + [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -67,18 +65,21 @@ def embedder(job: dict[str, Any]) -> nn.Module:
 
 def _grid(model: nn.Module, task: Task, job: dict[str, Any]) -> dict[str, Any]:
     sites = sc.find_sites(model, task)
-    begun = time.process_time()
-    scores = sc.score(model, sites, task, _method(job["method"]))
-    record: dict[str, Any] = {key: job[key] for key in ("part", "cut", "method")}
-    record["seconds"] = {"scoring": time.process_time() - begun}
-    plan = sc.select(scores, sites, _counts(sites, sites, job["cut"], 1.0), protect=_residual(sites))
-    small = sc.apply(model, plan)
-    record |= _costs(small) | {"every": {}}
-    for how in job["compensations"]:
+    record: dict[str, Any] = {"part": "grid", "cut": job["cut"], "methods": []}
+    for settings in job["methods"]:
         begun = time.process_time()
-        mended = repair(small, model, plan, task, how=how).model
-        record["seconds"][how] = time.process_time() - begun
-        record["every"][how] = spearman(mended, job, job["every"])
+        scores = sc.score(model, sites, task, _method(settings))
+        found: dict[str, Any] = {"method": settings, "seconds": {"scoring": time.process_time() - begun}, "every": {}}
+        plan = sc.select(scores, sites, _counts(sites, sites, job["cut"], 1.0), protect=_residual(sites))
+        small = sc.apply(model, plan)
+        record |= _costs(small)
+        for how in job["compensations"]:
+            begun = time.process_time()
+            mended = repair(small, model, plan, task, how=how).model
+            found["seconds"][how] = time.process_time() - begun
+            found["every"][how] = spearman(mended, job, job["every"])
+        record["methods"].append(found)
+        print(record["cut"], found, flush=True)
     return record
 
 
