@@ -69,7 +69,7 @@ def judge(original: nn.Module, cut: nn.Module, example: Example) -> Judgement:
         return Judgement(removed, _changed(again, cut), (), surgery.certify(cut, original, plan, example))
     except ExactnessError as error:
         found = str(error).partition("; ")[0]  # the rest is about plans that were made here
-        return Judgement(removed, _changed(again, cut), (found,), differs=True)
+        return Judgement(removed, _changed(again, cut), (found, *_exchanged(again, cut)), differs=True)
 
 
 def _unlike(original: nn.Module, cut: nn.Module) -> str:
@@ -97,6 +97,13 @@ def _changed(again: nn.Module, cut: nn.Module) -> tuple[str, ...]:
     """The tensors whose values are not those that the cut alone leaves."""
     found = tensors_of(cut)
     return tuple(name for name, tensor in tensors_of(again).items() if not tensor.cpu().equal(found[name].cpu()))
+
+
+def _exchanged(again: nn.Module, cut: nn.Module) -> tuple[str, ...]:
+    """Modules of another class than the cut alone leaves, as activations that were made linear are."""
+    wanted, found = ({name: type(m).__name__ for name, m in net.named_modules()} for net in (again, cut))
+    odd = [name for name, kind in wanted.items() if found.get(name, kind) != kind]
+    return tuple(f"{name or 'the network'}: is {found[name]}, not {wanted[name]}" for name in odd[:_SHOWN])
 
 
 def _shapes(model: nn.Module) -> Mapping[str, tuple[int, ...]]:

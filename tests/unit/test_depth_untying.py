@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import secateur as sc
-from secateur.activations import find_activations
+from secateur.activations import activations_in, find_activations
 from secateur.depth import Affine, change_, changes_for, linear_at
 from secateur.errors import ModelError, PlanError, SettingsError
 from secateur.plan import Part, Swap, Untie
 from secateur.sites import Activation
+from secateur.tracing import trace
 
 
 class Block(nn.Module):
@@ -133,6 +134,33 @@ def test_untying_again_changes_nothing() -> None:
     kind = type(model[1])
     change_(model, changes)
     assert len(changes) == 2 and type(model[1]) is kind
+
+
+def test_activations_found_once_may_be_changed_one_after_the_other() -> None:
+    """The paths are those that are found on the original."""
+    for block in (Block(nn.ReLU()), Both()):
+        model = around(block)
+        found = activations_of(model)
+        paths = [changes_for(model, activation)[1] for activation in found]
+        for activation in found:
+            linear_at(model, activation, torch.ones(4), torch.rand(4))
+        assert all(isinstance(model.get_submodule(path), Affine) for path in paths) and len(set(paths)) == len(found)
+        assert not left_in(model)
+
+
+class Both(Block):
+    """A module called `relu`, called twice, and the function of that name."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Identity())
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.last(F.relu(self.first(self.relu(x)))) + x)
+
+
+def left_in(model: nn.Module) -> tuple[Activation, ...]:
+    return activations_in(trace(model, torch.randn(2, 3)))
 
 
 def test_copies_and_both_modes_are_those_of_the_original() -> None:
@@ -278,7 +306,7 @@ def test_a_plan_for_another_model_is_refused(change: Untie, message: str) -> Non
 
 def test_an_activation_of_another_model_is_refused() -> None:
     found = activations_of(around(nn.Linear(4, 4), Block(nn.ReLU())))[0]
-    with pytest.raises(PlanError, match="2.act: Sequential has no such module; make the plan"):
+    with pytest.raises(PlanError, match=r"2.act: Sequential has no such module; make the plan"):
         changes_for(around(nn.Identity()), found)
 
 

@@ -17,10 +17,12 @@ from secateur.errors import ExactnessError, FileError
 from secateur.inference import evaluating
 from secateur.judging import Judgement, judge
 from secateur.measurement import compare_latency, measure
+from secateur.replay import replay_
 from secateur.report.figures import plural
 from secateur.result import Measurement
 from secateur.surgery import certified
 from secateur.task import Task, scores_of
+from secateur.width import copied
 
 _SHOWN = 3
 
@@ -63,8 +65,10 @@ def _weights_at(cut: str) -> Path | None:
 
 def _by_its_plan(path: Path, original: Network, given: Given, data: Data) -> Checked:
     plan = storage.read_plan(path)
-    if plan is None or not plan.removed:
+    if plan is None or not (plan.removed or plan.layers):
         raise FileError(f"{path}: removes nothing by its plan; give a file that apply or compress wrote.")
+    if plan.layers:
+        return _by_its_layers(path, original, given, data)
     again, plan = certified(original.model, plan, data.task)
     loaded = network(given, data, path).model
     tensors = _check_shapes(loaded, again, path)
@@ -78,6 +82,26 @@ def _by_its_plan(path: Path, original: Network, given: Given, data: Data) -> Che
     )
     about = {"certificate": asdict(plan.certificate), "units_removed": units, "tensors": tensors}
     return Checked(loaded, "verified", checks, about)
+
+
+def _by_its_layers(path: Path, original: Network, given: Given, data: Data) -> Checked:
+    """A network whose layers were changed: there is nothing that it should equal, but it is what its plan leaves."""
+    plan = storage.read_plan(path)
+    assert plan is not None  # who calls has seen it
+    again = copied(original.model)
+    replay_(again, plan)
+    loaded = network(given, data, path).model
+    tensors = _check_shapes(loaded, again, path)
+    _check_outputs(loaded, again, data.task, path)
+    units = sum(len(gone) for gone in plan.removed.values())
+    checks = (
+        f"{tensors} tensors have the shapes that the plan leaves ({plural(len(plan.layers), 'layer')} changed, "
+        f"{plural(units, 'unit')} removed)",
+        "the file's weights in the original changed anew give the same outputs, bit for bit",
+        "changed layers compute something else than the original's: that is measured, not proven",
+    )
+    about = {"layers_changed": len(plan.layers), "units_removed": units, "tensors": tensors}
+    return Checked(loaded, "what its plan leaves", checks, about)
 
 
 def _judged(found: Judgement, model: nn.Module) -> Checked:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from secateur.depth import has_weights
 from secateur.errors import PlanError
-from secateur.plan import Cut, Plan
+from secateur.plan import Cut, Plan, Swap
 
 _REMEDY = "give the network that the plan was made for, and the one that apply(model, plan) made of it."
 
@@ -32,6 +33,7 @@ def heirs_of(model: nn.Module, small: nn.Module, plan: Plan) -> Mapping[Tensor, 
     names: dict[nn.Parameter, list[str]] = defaultdict(list)
     for name, parameter in before.items():
         names[parameter].append(name)
+    _check_layers(plan, before)
     gained = _gained(before, after)
     return {
         parameter: Heir(
@@ -42,6 +44,18 @@ def heirs_of(model: nn.Module, small: nn.Module, plan: Plan) -> Mapping[Tensor, 
         )
         for parameter, own in names.items()
     }
+
+
+def _check_layers(plan: Plan, before: Mapping[str, nn.Parameter]) -> None:
+    """Refuse a plan that exchanges layers with weights: what came in has no past, and what went has no heir."""
+    swaps = [change for layer in plan.layers for change in layer.changes if isinstance(change, Swap)]
+    have = [s for s in swaps if has_weights(s.by) or any(name.startswith(f"{s.module}.") for name in before)]
+    if have or plan.steps:
+        place = have[0].module if have else plan.layers[0].name
+        raise PlanError(
+            f"{place}: the plan exchanges layers, and with them weights that no state of an optimizer fits; begin anew "
+            "with an optimizer for the changed network."
+        )
 
 
 def _gained(before: Mapping[str, nn.Parameter], after: Mapping[str, nn.Parameter]) -> dict[Tensor, list[nn.Parameter]]:

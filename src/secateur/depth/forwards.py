@@ -58,6 +58,12 @@ def run_by(module: nn.Module, graph: fx.Graph) -> None:
     module.__class__ = type(kind.__name__, (kind,), names)
 
 
+def is_derived(module: nn.Module) -> bool:
+    """Whether a module runs by a graph that was made its forward."""
+    own, parent = type(module).__mro__[:2]
+    return (own.__module__, own.__qualname__) == (parent.__module__, parent.__qualname__)
+
+
 def _in_both_modes(module: nn.Module, place: str, *, leaving_out: bool) -> fx.Graph:
     mode = module.training
     try:

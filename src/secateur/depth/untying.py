@@ -3,13 +3,12 @@
 import copy
 from collections import Counter
 from dataclasses import dataclass
-from itertools import count
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from secateur.depth.forwards import forward_of, run_by
+from secateur.depth.forwards import forward_of, is_derived, run_by
 from secateur.depth.parts import KINDS, RECTIFIERS, built
 from secateur.errors import ModelError, PlanError
 from secateur.plan import Part, Untie
@@ -41,15 +40,17 @@ def changes_for(model: nn.Module, activation: Activation) -> tuple[tuple[Untie, 
     place = activation.owner or type(model).__name__
     calls = _calls(owner, forward_of(owner, place))
     own: nn.Module | str = _module(model, activation.module) if activation.module else activation.operator
-    places = [number for number, call in enumerate(calls) if call.of == own]
-    names = _names(owner, calls)
-    if activation.call >= len(places) or (not activation.module and len(places) != activation.calls):
+    own_calls = [call for call in calls if call.of == own]
+    name = _name(owner, own, activation.call)
+    path = ".".join(part for part in (activation.owner, name) if part)
+    if not own_calls and is_derived(owner) and name in dict(owner.named_children()):
+        return (), path  # untied for another of its calls already
+    if activation.call >= len(own_calls) or (not activation.module and len(own_calls) != activation.calls):
         raise ModelError(
-            f"{activation.name}: its call is not among the {len(places)} that the forward of {place} makes; give every "
-            "call of an activation a module of its own there, or find the activations anew."
+            f"{activation.name}: its call is not among the {len(own_calls)} that the forward of {place} makes; give "
+            "every call of an activation a module of its own there, or find the activations anew."
         )
-    path = ".".join(part for part in (activation.owner, names[places[activation.call]]) if part)
-    return (Untie(activation.owner, names),), path
+    return (Untie(activation.owner, _names(owner, calls)),), path
 
 
 def untie_(model: nn.Module, change: Untie) -> None:
@@ -134,11 +135,20 @@ def _part_of_call(node: fx.Node) -> Part | None:
 
 
 def _names(owner: nn.Module, calls: list[_Call]) -> tuple[str, ...]:
-    """A name in the owner for every call, after the module or the operator that it is a call of, numbered from 1."""
-    names: list[str] = []
+    """A name in the owner for every call."""
+    earlier = Counter[nn.Module | str]()
+    names = []
     for call in calls:
-        base = call.of if isinstance(call.of, str) else str(call.node.target).replace(".", "_")
-        base = base if base.isidentifier() else f"call_{base}"
-        numbered = (f"{base}_{number}" for number in count(1))
-        names.append(next(name for name in numbered if name not in names and name not in dir(owner)))
+        names.append(_name(owner, call.of, earlier[call.of]))
+        earlier[call.of] += 1
     return tuple(names)
+
+
+def _name(owner: nn.Module, of: nn.Module | str, number: int) -> str:
+    """The name of a call of a module or operator, counted from 0; it does not depend on whether others have theirs."""
+    if isinstance(of, str):
+        base = f"{of}_function" if of in dict(owner.named_children()) else of
+    else:
+        base = next((name for name, module in owner.named_modules() if module is of), "").replace(".", "_")
+    base = base if base.isidentifier() else f"call_{base}"
+    return f"{base}_{number + 1}"

@@ -2,13 +2,12 @@
 
 from secateur.huggingface.classes import weights_in
 from secateur.huggingface.examples import example_of
-from secateur.huggingface.folders import CONFIG, WEIGHTS, from_pretrained, is_ours, original, save_pretrained
+from secateur.huggingface.folders import CONFIG, from_pretrained, is_ours, original, save_pretrained, weights_of
 from secateur.huggingface.heads import class_names, head_for, is_new_head, known_tokens
 from secateur.huggingface.opening import built, opened
 
 __all__ = [
     "CONFIG",
-    "WEIGHTS",
     "built",
     "class_names",
     "example_of",
@@ -21,4 +20,5 @@ __all__ = [
     "original",
     "save_pretrained",
     "weights_in",
+    "weights_of",
 ]

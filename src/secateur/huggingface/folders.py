@@ -1,7 +1,9 @@
 """Folders as transformers writes them, for networks that were cut: `save_pretrained` and `from_pretrained`.
 
 `config.json` holds an entry `secateur`: `format`, the model's `class`, and `original`, the values before the cut of
-those fields that say how it was cut (none where its layers differ). `model.safetensors` holds the plan.
+those fields that say how it was cut (none where its layers differ). `model.safetensors` holds the plan. Where layers
+were changed, the file has a name that only the entry says (`weights`): what reads the folder without knowing the plan
+would take the weights for those of the original layers.
 """
 
 import json
@@ -25,6 +27,7 @@ from secateur.programs import reason_of
 from secateur.replay import replay_
 
 CONFIG, WEIGHTS, GENERATION = "config.json", "model.safetensors", "generation_config.json"
+LAYERED = "secateur.safetensors"
 FORMAT = 1
 _ENTRY = "secateur"
 _COPIED = (".json", ".txt", ".model", ".jinja")  # tokenizers, processors, templates; neither weights nor code
@@ -34,10 +37,11 @@ _AGAIN = "copy the folder again, or save it anew"
 
 @dataclass(frozen=True)
 class _Saved:
-    """What `config.json` says: the class, and the config of the network before the cut."""
+    """What `config.json` says: the class, the config of the network before the cut, and the weights' file."""
 
     kind: Any
     config: Any
+    weights: str
 
 
 def save_pretrained(
@@ -46,8 +50,9 @@ def save_pretrained(
     """Write a model of transformers as a folder for `from_pretrained`; gives whether transformers alone reads it too.
 
     It does where every layer lost the same number of units and the config has a field for that number; else its
-    `from_pretrained` refuses the folder for its shapes. Tokenizer and processor files are copied from `source`. The
-    folder is made where it is missing; its files are replaced together, or none is.
+    `from_pretrained` refuses the folder for its shapes, or for want of a file of the usual name. Tokenizer and
+    processor files are copied from `source`. The folder is made where it is missing; its files are replaced together,
+    or none is.
 
     Raises:
         ModelError: transformers does not export the model's class, or is not installed.
@@ -59,16 +64,19 @@ def save_pretrained(
         raise ModelError(f"{kind.__name__}: transformers exports no such model class; use secateur.save.")
     config = _config(model)
     before = _shapes_before(model, config, plan)
-    fields = {} if plan is None else fields_for(model, before, config)
+    fields = _fields(model, before, config, plan)
+    weights, other = (LAYERED, WEIGHTS) if plan is not None and plan.layers else (WEIGHTS, LAYERED)
     entry = {"format": FORMAT, "class": kind.__name__, "original": {name: config[name] for name in fields or ()}}
+    entry |= {"weights": weights} if weights != WEIGHTS else {}
     written = {**config, **(fields or {}), "architectures": [kind.__name__], _ENTRY: entry}
     with _made(Path(folder)) as place, replacing(place / CONFIG) as draft:
         for file in _companions(source):
             shutil.copyfile(file, draft.with_name(file.name))
         if model.can_generate():  # type: ignore[operator]
             draft.with_name(GENERATION).write_text(model.generation_config.to_json_string(), encoding="utf-8")  # type: ignore[operator, union-attr]
-        storage.save(model, draft.with_name(WEIGHTS), plan=plan, builder=f"transformers.{kind.__name__}")
+        storage.save(model, draft.with_name(weights), plan=plan, builder=f"transformers.{kind.__name__}")
         draft.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (Path(folder) / other).unlink(missing_ok=True)  # of what was saved there before
     return fields is not None
 
 
@@ -82,7 +90,7 @@ def from_pretrained(folder: str | Path) -> nn.Module:
         ModelError: transformers is not installed.
     """
     saved = _saved(Path(folder))
-    model = storage.load(Path(folder) / WEIGHTS, build=lambda: _unfilled(saved, folder))
+    model = storage.load(Path(folder) / saved.weights, build=lambda: _unfilled(saved, folder))
     if (Path(folder) / GENERATION).is_file():
         model.generation_config = package().GenerationConfig.from_pretrained(folder)
     return model.eval()
@@ -97,6 +105,15 @@ def original(folder: str | Path) -> nn.Module:
     return _unfilled(_saved(Path(folder)), folder)
 
 
+def weights_of(folder: str | Path) -> Path:
+    """The file with weights and plan in such a folder.
+
+    Raises:
+        FileError, ModelError: as for `from_pretrained`.
+    """
+    return Path(folder) / _saved(Path(folder)).weights
+
+
 def is_ours(folder: str | Path) -> bool:
     """Whether a folder is one that `save_pretrained` wrote.
 
@@ -104,6 +121,15 @@ def is_ours(folder: str | Path) -> bool:
         FileError: its config is damaged.
     """
     return (Path(folder) / CONFIG).is_file() and _ENTRY in _read(Path(folder))
+
+
+def _fields(
+    model: nn.Module, before: Mapping[str, tuple[int, ...]], config: Mapping[str, Any], plan: Plan | None
+) -> dict[str, int] | None:
+    """The config's fields that say all that was done to a model, with their new values; None where none can."""
+    if plan is None:
+        return {}
+    return None if plan.layers else fields_for(model, before, config)
 
 
 def _config(model: nn.Module) -> dict[str, Any]:
@@ -191,14 +217,15 @@ def _saved(folder: Path) -> _Saved:
         remedy = "read it with transformers, or give what secateur.save_pretrained wrote"
         raise FileError(f"{folder}: its config has no entry {_ENTRY!r}, so it is no folder of ours; {remedy}.")
     match config.pop(_ENTRY):
-        case {"format": 1, "class": str(name), "original": dict(fields)}:
+        case {"format": 1, "class": str(name), "original": dict(fields), **more}:
             kind = class_named(name, str(folder / CONFIG))
         case {"format": int(found)} if found != FORMAT:
             raise FileError(f"{folder}: format {found}, but this version reads format {FORMAT}; update secateur.")
         case _:
             raise FileError(f"{folder / CONFIG}: its entry {_ENTRY!r} is damaged; {_AGAIN}.")
     try:
-        return _Saved(kind, config_of(kind, {**config, **fields}))
+        weights = LAYERED if more.get("weights") == LAYERED else WEIGHTS
+        return _Saved(kind, config_of(kind, {**config, **fields}), weights)
     except MISFITS as error:
         raise FileError(f"{folder / CONFIG}: is no config of {name}: {reason_of(error)}; {_AGAIN}.") from error
 

@@ -9,7 +9,6 @@ from torch import nn
 from secateur import huggingface, storage, zoo
 from secateur.data.functions import call, find_function
 from secateur.errors import ModelError
-from secateur.huggingface import WEIGHTS
 from secateur.plan import Plan
 from secateur.sources import libraries
 from secateur.sources.addresses import FromFile, FromHub, FromLibrary, FromZoo, filled_in, known, parse
@@ -101,7 +100,7 @@ def weights_with_plan(address: str) -> Path | None:
     """
     match parse(address):
         case FromHub(name) if huggingface.is_ours(name):
-            return Path(name) / WEIGHTS
+            return huggingface.weights_of(name)
     return None
 
 
