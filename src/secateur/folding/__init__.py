@@ -1,0 +1,1 @@
+"""Linear layers after each other made one: exact, or refused."""
