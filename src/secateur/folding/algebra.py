@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 from math import ceil, gcd, prod
+from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -52,6 +53,14 @@ def padded_first(first: Map, second: Map) -> tuple[Map, Map]:
     """Both maps with all padding done by the first: equal to before but for a border, and exact to compose."""
     padding = tuple(p + s * q for p, s, q in zip(first.padding, first.stride, second.padding, strict=True))
     return replace(first, padding=padding), replace(second, padding=(0,) * len(second.padding))
+
+
+def at_axes(given: Map, axes: int) -> Map:
+    """A map of kernel 1 for data with so many axes besides rows and channels, or with none."""
+    whole = given if given.is_scale or axes else without_groups(given)
+    once, none = (1,) * axes, (0,) * axes
+    weight = whole.weight.reshape(*whole.weight.shape[:2], *once)
+    return replace(whole, weight=weight, stride=once, padding=none, dilation=once)
 
 
 def summed(left: Map, right: Map) -> Map:
@@ -200,7 +209,7 @@ def _widened(given: Map, padding: tuple[int, ...], steps: tuple[int, ...]) -> Fl
     spans = [(reach - 1) // step + 1 for reach, step in zip(given.reach, steps, strict=True)]
     jumps = [max(apart // step, 1) for apart, step in zip(_taps(given), steps, strict=True)]
     sizes = [span + 2 * begin for span, begin in zip(spans, begins, strict=True)]
-    under = [slice(b, b + span, jump) for b, span, jump in zip(begins, spans, jumps, strict=True)]
+    under: list[Any] = [slice(b, b + span, jump) for b, span, jump in zip(begins, spans, jumps, strict=True)]
     weight = given.weight.new_zeros(*given.weight.shape[:2], *sizes)
     weight[(..., *under)] = given.weight
     return weight
