@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from secateur.errors import UnknownNameError
+from secateur.errors import SettingsError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,21 @@ class Sites:
             if site.name == name:
                 return site
         raise UnknownNameError("site", name, [site.name for site in self.sites])
+
+    def activation(self, name: str) -> Activation:
+        """The activation of a name.
+
+        Raises:
+            UnknownNameError: there is none.
+            SettingsError: it is a rectifier that no method may choose.
+        """
+        for activation in self.activations:
+            if activation.name == name:
+                return activation
+        for pinned in self.pinned:
+            if pinned.name == name:
+                raise SettingsError(f"{name}: this {pinned.operator} cannot go alone: {pinned.reason}; choose another.")
+        raise UnknownNameError("activation", name, [activation.name for activation in self.activations])
 
     @property
     def names(self) -> tuple[str, ...]:
