@@ -128,7 +128,7 @@ def test_training_keeps_what_is_masked_at_zero() -> None:
     trained = recover(small, task, Recovery(keep_zeros=True, **settings))
     assert zeros(trained) == zeros(small)
     assert not torch.equal(trained[0].weight, small[0].weight)
-    assert zeros(recover(small, task, Recovery(**settings))) == [0, 0, 0]
+    assert sum(zeros(recover(small, task, Recovery(**settings)))) < sum(zeros(small))
 
 
 def test_a_layer_without_weights_is_linear_and_scores_nothing() -> None:
