@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from secateur.errors import UnknownNameError
+from secateur.errors import SettingsError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ class Stretch:
     `activations` are the rectifiers inside, by name. In the place of the first of `modules` comes a convolution of
     shape [`outputs`, `inputs`, *`kernel`] with these strides, half its kernel as padding, or, where the kernel has no
     axes, a linear layer; the other modules become Identity. `then` is the rectifier that ends the only module of a
-    stretch, and stays behind the operator. `macs` are those of the stretch for one example, `macs_after` those of the
+    stretch, and stays behind the operator; `has_path` says that what comes in gets to the end around all layers of
+    this module (a residual block). `macs` are those of the stretch for one example, `macs_after` those of the
     operator.
     """
 
@@ -172,6 +173,7 @@ class Stretch:
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     then: str = ""
+    has_path: bool = False
     macs: int = 0
     macs_after: int = 0
 
@@ -180,7 +182,8 @@ class Stretch:
 class Sites:
     """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs.
 
-    `activations` and `stretches` are what methods of layers look at, as `find_layers` gives them.
+    `activations` and `stretches` are what methods of layers look at, as `find_layers` gives them, with the `macs` of
+    the whole model for one example.
     """
 
     sites: tuple[Site, ...]
@@ -188,6 +191,7 @@ class Sites:
     tensors: tuple[TensorCost, ...] = ()
     activations: tuple[Activation, ...] = ()
     stretches: tuple[Stretch, ...] = ()
+    macs: int = 0
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)
@@ -200,6 +204,21 @@ class Sites:
             if site.name == name:
                 return site
         raise UnknownNameError("site", name, [site.name for site in self.sites])
+
+    def activation(self, name: str) -> Activation:
+        """The activation of a name.
+
+        Raises:
+            UnknownNameError: there is none.
+            SettingsError: it is a rectifier that no method may choose.
+        """
+        for activation in self.activations:
+            if activation.name == name:
+                return activation
+        for pinned in self.pinned:
+            if pinned.name == name:
+                raise SettingsError(f"{name}: this {pinned.operator} cannot go alone: {pinned.reason}; choose another.")
+        raise UnknownNameError("activation", name, [activation.name for activation in self.activations])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Stretches of layers that one linear operator can take the place of: residual blocks, MLPs, pairs of convolutions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.activations import activations_in
-from secateur.counting import macs_by_node
+from secateur.counting import count, macs_by_node
 from secateur.errors import ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.sites import Activation, Sites, Stretch
@@ -20,6 +20,7 @@ _MIXING = {
     *("scaled_dot_product_attention", "softmax", "_softmax", "matmul", "bmm", "baddbmm", "embedding", "cumsum"),
     *("gather", "index", "index_select", "argmax", "sort", "topk", "lstm", "gru"),
 }
+_SUMMING = {"add", "add_", "dropout", "dropout_", "alias", "clone", "contiguous"}
 _MOST_AXES = 5  # of maps in space: examples, channels, depth, height, width
 
 
@@ -36,7 +37,7 @@ def find_layers(model: nn.Module, example: Example) -> Sites:
             f"{type(model).__name__}: no rectifier (ReLU, GELU, SiLU, …) stands between two linear operations, so no "
             "layer can go; methods of units, such as magnitude, may still find something to remove."
         )
-    return Sites((), activations=found, stretches=stretches_in(traced, found))
+    return Sites((), activations=found, stretches=stretches_in(traced, found), macs=count(traced).macs)
 
 
 def stretches_in(traced: Traced, activations: Sequence[Activation]) -> tuple[Stretch, ...]:
@@ -194,7 +195,10 @@ class _Graph:
         places = prod(after[axis + 1 :]) if is_maps else prod(after[1:-1])
         cost = places * before[axis] * after[axis] * prod(kernel)
         return Stretch(
-            *(name, inner, source.name, node.name, modules, before[axis], after[axis], kernel, stride, then, macs, cost)
+            *(name, inner, source.name, node.name, modules, before[axis], after[axis], kernel, stride, then),
+            has_path=_leads_around(source, node, set(region)),
+            macs=macs,
+            macs_after=cost,
         )
 
     def _is_data(self, node: Node) -> bool:
@@ -208,6 +212,17 @@ class _Graph:
 
 def _readers(node: Node) -> list[Node]:
     return [user for user in node.users if isinstance(user.meta.get("val"), Tensor)]
+
+
+def _leads_around(source: Node, node: Node, region: Set[Node]) -> bool:
+    """Whether a value gets to another as it is, through sums alone."""
+    ahead = [node]
+    for place in ahead:  # which grows
+        if place is source:
+            return True
+        if place in region and operator_of(place) in _SUMMING:
+            ahead += [one for one in place.all_input_nodes if one not in ahead]
+    return False
 
 
 Form = tuple[int, tuple[int, ...], tuple[int, ...]]

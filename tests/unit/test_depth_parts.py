@@ -1,5 +1,8 @@
 """Modules as data, lines for units, and modules exchanged in place."""
 
+from pathlib import Path
+
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -131,6 +134,14 @@ def test_units_flow_through_a_line_and_are_cut_with_it(network: type, shape: tup
     small = sc.apply(model, sc.plan_of(sites, {"0": (0, 2)}), verify=True, example=x)
     assert torch.equal(small[1].weight, model[1].weight[[1, 3]])
     assert (small[1].units, repr(small[1])) == (2, f"Affine(2, axis={model[1].axis})")
+
+
+@pytest.mark.parametrize(("network", "shape"), [(convolutional, (2, 3, 6, 6)), (fully_connected, (2, 3))])
+def test_a_line_is_exported_to_onnx(network: type, shape: tuple[int, ...], tmp_path: Path) -> None:
+    """The export runs the file, and refuses it where it computes something else."""
+    difference = sc.export_onnx(randomised(network()), tmp_path / "line.onnx", torch.randn(shape))
+    assert difference < 1e-4
+    assert {"Mul", "Add"} <= {node.op_type for node in onnx.load(str(tmp_path / "line.onnx")).graph.node}
 
 
 def randomised(model: nn.Module) -> nn.Module:

@@ -5,31 +5,34 @@ and not added up.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float64
 from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur import width
 from secateur.compensation.batches import argument_batches, unseen_among
-from secateur.compensation.layers import Layer
+from secateur.compensation.departure import worse
+from secateur.compensation.layers import Layer, later_layers
 from secateur.compensation.proposals import RIDGES, Proposal
 from secateur.compensation.rows import Places, at, read_at
-from secateur.compensation.walk import MOST_COLUMNS, spread
+from secateur.compensation.walk import MOST_COLUMNS, mend_, spread
 from secateur.compensation.windows import Window, places_for
 from secateur.depth import change_
 from secateur.errors import ModelError
 from secateur.graph import Traced, Walk
 from secateur.inference import evaluating
 from secateur.plan import LayerEdit, Part, Swap
+from secateur.result import Fold
 from secateur.sites import Stretch
 from secateur.stats import Gram
 from secateur.task import Arguments, Task
-from secateur.tracing import trace, weight_of
+from secateur.tracing import trace
 
 _CONVOLUTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
 
@@ -57,7 +60,7 @@ def fits(traced: Traced, stretches: Sequence[Stretch], task: Task, rows: int) ->
     held: dict[str, tuple[Tensor, ...]] = {}
     found: dict[str, Fit] = {}
     with evaluating(traced.model):
-        for node, _, outputs in _run(traced, list(argument_batches(task, rows)), by_source | set(by_end)):
+        for node, outputs in _run(traced, list(argument_batches(task, rows)), by_source | set(by_end)):
             stretch = by_end.get(node.name)
             if stretch is not None:
                 found[stretch.name] = _fit(stretch, held[stretch.source], outputs)
@@ -67,45 +70,66 @@ def fits(traced: Traced, stretches: Sequence[Stretch], task: Task, rows: int) ->
 
 
 def collapse(
-    model: nn.Module, stretches: Sequence[Stretch], task: Task, rows: int
-) -> tuple[nn.Module, list[LayerEdit]]:
-    """A copy of a model with one operator in the place of each stretch, and what was done there, in the data's order.
+    model: nn.Module, stretches: Sequence[Stretch], task: Task, *, rows: int, others: bool = True
+) -> tuple[nn.Module, list[LayerEdit], tuple[Fold, ...]]:
+    """A copy of a model with one operator in the place of each stretch, what was done at each, and all folds.
+
+    `others` solves the layers behind the first stretch anew, too, so that they correct what it leaves.
 
     Raises:
         ModelError: a stretch has too many inputs to be solved for.
     """
+    for stretch in stretches:
+        _check_size(stretch)
     small = width.copied(model)
     traced = trace(model, task)
-    order = {node.name: place for place, node in enumerate(traced.nodes)}
-    stretches = sorted(stretches, key=lambda stretch: order[stretch.node])
     changes = {stretch.name: changes_of(stretch) for stretch in stretches}
     change_(small, [change for stretch in stretches for change in changes[stretch.name]])
-    batches = list(argument_batches(task, rows))
-    edits = []
-    with evaluating(model), evaluating(small):
-        after = trace(small, task)
-        wanted = {stretch.node for stretch in stretches}
-        operators = {weight_name(stretch) for stretch in stretches}
-        starts = {node.name for node in after.nodes if weight_of(node, after) in operators}
-        ends = (outputs for node, _, outputs in _run(traced, batches, wanted) if node.name in wanted)
-        begins = (arguments for node, arguments, _ in _run(after, batches, starts, before=True) if node.name in starts)
-        for stretch, targets, arguments in zip(stretches, ends, begins, strict=True):
-            fit = _fit(stretch, tuple(args[0] for args in arguments), targets)
-            write_fit_(small, stretch, fit)
-            edits.append(LayerEdit(stretch.name, "collapse", changes[stretch.name], error=fit.error))
-    return small, edits
+    operators = {weight_name(stretch): layer_of(stretch) for stretch in stretches}
+    layers = list(operators.values())
+    if others:
+        first = min((stretch.node for stretch in stretches), key=[node.name for node in traced.nodes].index)
+        layers += later_layers(traced, first, _staying(small, traced) - set(operators))
+    folds = mend_(small, traced, layers, task, "reconstruct", rows)
+    edits = [
+        LayerEdit(stretch.name, "collapse", changes[stretch.name], error=folds[weight_name(stretch)].error_after)
+        for stretch in stretches
+    ]
+    return small, edits, tuple(folds[layer.weight] for layer in layers)
+
+
+def mend_behind(
+    small: nn.Module, traced: Traced, first: str, task: Task, rows: int
+) -> tuple[nn.Module, tuple[Fold, ...]]:
+    """A copy of a network that lost layers, those behind a node of the original solved anew; and their folds.
+
+    All of them are kept only where together they bring the output nearer to the original's.
+    """
+    mended = width.copied(small)
+    layers = later_layers(traced, first, _staying(small, traced))
+    by_weight = mend_(mended, traced, layers, task, "reconstruct", rows)
+    folds = tuple(by_weight[layer.weight] for layer in layers)
+    reason = worse(small, mended, traced, task, rows)
+    if not reason:
+        return mended, folds
+    refused = (replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds)
+    return width.copied(small), tuple(refused)
+
+
+def _staying(small: nn.Module, traced: Traced) -> set[str]:
+    """The tensors that a network which lost layers has from the original, by name."""
+    before, after = width.tensors_of(traced.model), width.tensors_of(small)
+    return {name for name, tensor in after.items() if name in before and before[name].shape == tensor.shape}
 
 
 def changes_of(stretch: Stretch) -> tuple[Swap, ...]:
     """The modules that change when one operator takes the place of a stretch."""
-    sizes = {"bias": True}
+    operator = Part("linear", {"in_features": stretch.inputs, "out_features": stretch.outputs, "bias": True})
     if stretch.kernel:
         padding = tuple(size // 2 for size in stretch.kernel)
-        shape = {"kernel_size": stretch.kernel, "stride": stretch.stride, "padding": padding}
-        sizes = {"in_channels": stretch.inputs, "out_channels": stretch.outputs, **shape, **sizes}
-        operator = Part(_CONVOLUTIONS[len(stretch.kernel)], sizes)
-    else:
-        operator = Part("linear", {"in_features": stretch.inputs, "out_features": stretch.outputs, **sizes})
+        window = {"kernel_size": stretch.kernel, "stride": stretch.stride, "padding": padding}
+        sizes = {"in_channels": stretch.inputs, "out_channels": stretch.outputs, "bias": True}
+        operator = Part(_CONVOLUTIONS[len(stretch.kernel)], {**sizes, **window})
     first = Part("sequence", parts=(operator, Part(stretch.then))) if stretch.then else operator
     return (Swap(stretch.modules[0], first), *(Swap(module, Part("identity")) for module in stretch.modules[1:]))
 
@@ -115,40 +139,32 @@ def weight_name(stretch: Stretch) -> str:
     return f"{stretch.modules[0]}.0.weight" if stretch.then else f"{stretch.modules[0]}.weight"
 
 
-@torch.no_grad()
-def write_fit_(small: nn.Module, stretch: Stretch, fit: Fit) -> None:
-    """Put a fit's numbers into the operator, in place."""
-    tensors, name = width.tensors_of(small), weight_name(stretch)
-    tensors[name].copy_(fit.weight)
-    tensors[name.removesuffix("weight") + "bias"].copy_(fit.bias)
+def applied(stretch: Stretch, fit: Fit, x: Tensor) -> Tensor:
+    """What the operator that stands for a stretch makes of its input."""
+    weight, bias = fit.weight.to(x), fit.bias.to(x)
+    if not stretch.kernel:
+        return F.linear(x, weight, bias)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[len(stretch.kernel) - 1]
+    return convolve(x, weight, bias, stretch.stride, tuple(size // 2 for size in stretch.kernel))
 
 
-def _run(
-    traced: Traced, batches: list[Arguments], stops: Iterable[str], *, before: bool = False
-) -> Iterator[tuple[Node, tuple[tuple[Any, ...], ...], tuple[Any, ...]]]:
-    """Run all batches in step; at some nodes stop with every batch's arguments, or with what each gives as well."""
+def _run(traced: Traced, batches: list[Arguments], stops: Iterable[str]) -> Iterator[tuple[Node, tuple[Any, ...]]]:
+    """Run all batches in step; behind some nodes stop with what each has given."""
     walks, places = tuple(Walk(traced, batch) for batch in batches), set(stops)
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
-        arguments = tuple(walk.arguments(node) for walk in walks)
-        if before and node.name in places:
-            yield node, arguments, ()
-        outputs = tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
+        outputs = tuple(walk.operator(node)(*walk.arguments(node)) for walk in walks)
         for walk, output in zip(walks, outputs, strict=True):
             walk.set(node, output)
-        if not before and node.name in places:
-            yield node, arguments, outputs
+        if node.name in places:
+            yield node, outputs
 
 
 def _fit(stretch: Stretch, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Fit:
     """The operator from inputs to targets, each given batch by batch."""
+    _check_size(stretch)
     columns = stretch.inputs * prod(stretch.kernel)
-    if columns > MOST_COLUMNS:
-        raise ModelError(
-            f"{stretch.name}: an operator of {columns} inputs is too large to be solved for; {MOST_COLUMNS} are the "
-            "most. Leave this stretch as it is."
-        )
-    layer = _layer(stretch)
+    layer = layer_of(stretch)
     dtype = torch.float64 if layer.window is None else torch.promote_types(inputs[0].dtype, torch.float32)
     fitted, unseen = _sums(layer, inputs, targets, dtype, columns)
     prior = torch.zeros_like(fitted.cross)
@@ -156,6 +172,15 @@ def _fit(stretch: Stretch, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ..
     best = min(made, key=lambda proposal: unseen.error(proposal.solution))
     weight = best.solution[:-1].T.reshape(stretch.outputs, stretch.inputs, *stretch.kernel)
     return Fit(weight, best.solution[-1], unseen.error(best.solution) / spread(unseen))
+
+
+def _check_size(stretch: Stretch) -> None:
+    columns = stretch.inputs * prod(stretch.kernel)
+    if columns > MOST_COLUMNS:
+        raise ModelError(
+            f"{stretch.name}: an operator of {columns} inputs is too large to be solved for; {MOST_COLUMNS} are the "
+            "most. Leave this stretch as it is."
+        )
 
 
 def _sums(
@@ -167,7 +192,7 @@ def _sums(
     found: list[tuple[Gram, Gram]] = []
     for x, y in zip(inputs, targets, strict=True):
         axes = [size for axis, size in enumerate(y.shape) if axis != layer.axis % y.dim()]
-        where: Places = places_for(axes, before=before, total=total, columns=columns)
+        where: Places = places_for(axes, None, before=before, total=total, columns=columns)
         judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total)
         read, wanted = read_at(layer, x, where)[0], at(layer, y, where)
         parts = [rows.nonzero().flatten() for rows in (~judging, judging)]
@@ -179,7 +204,7 @@ def _sums(
     return fitted, unseen if unseen.count else fitted
 
 
-def _layer(stretch: Stretch) -> Layer:
+def layer_of(stretch: Stretch) -> Layer:
     """The operator of a stretch as a layer that loses nothing."""
     window = None
     if stretch.kernel:
@@ -194,6 +219,7 @@ def _layer(stretch: Stretch) -> Layer:
         gone=kept[:0],
         kept_out=torch.arange(stretch.outputs),
         window=window,
+        target=stretch.node,
     )
 
 

@@ -33,21 +33,10 @@ KINDS: Mapping[str, type[nn.Module]] = {
     "softplus": nn.Softplus,
 }
 
-_CONVOLUTION = (
-    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
-    "padding_mode",
-)
-_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "affine": ("units", "axis"),
-    "linear": ("in_features", "out_features", "bias"),
-    "conv1d": _CONVOLUTION,
-    "conv2d": _CONVOLUTION,
-    "conv3d": _CONVOLUTION,
+RECTIFIERS: Mapping[str, tuple[str, ...]] = {  # those without weights and chance, with their settings in order
     "relu": ("inplace",),
     "relu6": ("inplace",),
     "leaky_relu": ("negative_slope", "inplace"),
-    "prelu": ("num_parameters",),
-    "rrelu": ("lower", "upper", "inplace"),
     "elu": ("alpha", "inplace"),
     "selu": ("inplace",),
     "celu": ("alpha", "inplace"),
@@ -56,6 +45,20 @@ _SETTINGS: Mapping[str, tuple[str, ...]] = {
     "mish": ("inplace",),
     "hardswish": ("inplace",),
     "softplus": ("beta", "threshold"),
+}
+_CONVOLUTION = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
+    "padding_mode",
+)
+_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    **RECTIFIERS,
+    "affine": ("units", "axis"),
+    "linear": ("in_features", "out_features", "bias"),
+    "conv1d": _CONVOLUTION,
+    "conv2d": _CONVOLUTION,
+    "conv3d": _CONVOLUTION,
+    "prelu": ("num_parameters",),
+    "rrelu": ("lower", "upper", "inplace"),
 }
 
 
