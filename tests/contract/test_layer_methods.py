@@ -189,7 +189,7 @@ def test_an_unknown_setting_is_refused(name: str) -> None:
         methods.get(BY_NAME[name].name, colour="red")
 
 
-@pytest.mark.parametrize("name", ["easier", "tlc"])
+@pytest.mark.parametrize("name", ["easier", "nepenthe", "tlc"])
 def test_an_activation_that_is_linear_on_the_data_scores_lowest(name: str) -> None:
     values = {activation: float(value) for activation, value in usual(name).values.items()}
     assert min(values, key=values.__getitem__) == "linear"
@@ -255,7 +255,7 @@ def through(model: nn.Module, module: nn.Module, task: Task) -> tuple[tuple[np.n
 
 
 def test_the_methods_are_the_files() -> None:
-    assert tuple(BY_NAME) == ("block_influence", "easier", "tlc", *OF_BOTH)
+    assert tuple(BY_NAME) == ("block_influence", "easier", "nepenthe", "tlc", *OF_BOTH)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -267,6 +267,8 @@ def test_the_methods_are_the_files() -> None:
         ("magnitude", {"granularity": "weight"}),
         ("easier", {"states": 4}),
         ("easier", {"pool": "epoch"}),
+        ("nepenthe", {"tolerance": -0.1}),
+        ("nepenthe", {"tolerance": float("nan")}),
         ("tlc", {"ranking": "order"}),
         ("tlc", {"statistic": "median"}),
         ("tlc", {"pool": "max"}),
