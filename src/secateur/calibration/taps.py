@@ -65,6 +65,15 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
     return places
 
 
+def layers_watched(traced: Traced, site: Site, tap: Tap) -> tuple[str, ...]:
+    """The weights behind whose layers looks at makers watch a site, in the order of what is seen there.
+
+    Raises:
+        ModelError: examples do not lie along the first axis there.
+    """
+    return tuple(maker.lane.tensor for maker in _makers(traced, site, tap))
+
+
 def check_examples_first(site: Site, node: Any) -> None:
     """Refuse a value whose examples do not lie along its first axis.
 
