@@ -89,7 +89,8 @@ class Unit:
 class SiteExplanation:
     """The scores of all units of a site, and its least and most important ones, the outermost first.
 
-    `agreement` is what two halves of the data agree on, where that was asked for; `remark` says why no unit is shown.
+    `agreement` is what two halves of the data agree on, where that was asked for; `remark` says why no unit is shown,
+    or why it means nothing which ones are.
     """
 
     name: str

@@ -83,7 +83,7 @@ def _table(found: "Explanation", rows: list[dict[str, Any]]) -> Any:
         (
             row["site"],
             f"{row['units']:,}",
-            *(_few(row[end]) or row["remark"] for end in ("most", "least")),
+            *((row["remark"], "") if row["remark"] else (_few(row["most"]), _few(row["least"]))),
             *([figures.score(row["stability"]["correlation"])] if has_halves else []),
         )
         for row in rows
@@ -99,5 +99,5 @@ def _few(units: list[int]) -> str:
 def _written(found: "Explanation", out: Path) -> list[Any]:
     from secateur.report import figures
 
-    said = f"{found.watched:,} examples were watched; an output is {found.reading} of an example"
+    said = f"{found.watched:,} examples were watched; an output is one number of each: {found.reading}"
     return [lines(f"written: {out} ({figures.size(out.stat().st_size)})", (said, "open it in a browser"))]

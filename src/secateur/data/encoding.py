@@ -1,5 +1,6 @@
 """How the columns of a table become features; everything is learned from the training rows alone."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -14,6 +15,7 @@ from secateur.data.columns import MAX_CATEGORIES
 from secateur.data.moments import Moments, Sample, enlarged, joined, moments, repeated
 from secateur.errors import DataError
 
+EXACT = 5  # decimals, in standard deviations, that a float32 is sure of
 UNKNOWN = "a text that training lacks"
 MISSING = "missing"  # the category of an entry that is not there
 
@@ -40,7 +42,9 @@ class Number:
 
     def read(self, features: Float32[ndarray, " width"]) -> float:
         """What the column holds in a row, as exactly as float32 has kept it; a gap holds what filled it."""
-        return float(f"{float(features[0]) * self.std + self.mean:.6g}")
+        if not self.std:
+            return self.mean
+        return round(float(features[0]) * self.std + self.mean, EXACT - math.floor(math.log10(self.std)))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from secateur.task import Task
 
 __all__ = ["Detail", "Show", "as_given", "check_scores_units", "decoded", "explain", "of"]
 
-HIDDEN = "its outputs cannot be followed to the layers that make them, so only its scores are shown"
+HIDDEN = "its outputs cannot be followed to the layers that make them"
+ALIKE = "all its units score alike"
 
 
 def explain(
@@ -86,5 +87,5 @@ def _site(name: str, scores: Scores, found: Collected, agreement: Agreement | No
         least=tuple(shown[number] for number in some.least) if some else (),
         most=tuple(shown[number] for number in some.most) if some else (),
         agreement=agreement,
-        remark="" if some else HIDDEN,
+        remark=HIDDEN if some is None else ALIKE if len(values) > 1 and (values == values[0]).all() else "",
     )

@@ -5,6 +5,7 @@
   const GROUPS = ["Lowest outputs", "Just below the gap", "Just above the gap", "Highest outputs"];
   const COLUMNS = 12; // of a table's rows that are shown at first
   const unpacked = new Map();
+  const read = new Map();
 
   // --- data, unpacked when it is looked at -------------------------------------------------------------------------
 
@@ -19,7 +20,10 @@
     return unpacked.get(name);
   }
 
-  const dataOf = async (name) => JSON.parse(new TextDecoder().decode(await bytesOf(name)));
+  function dataOf(name) {
+    if (!read.has(name)) read.set(name, bytesOf(name).then((bytes) => JSON.parse(new TextDecoder().decode(bytes))));
+    return read.get(name);
+  }
 
   const placeOf = new Map(about.examples.map((number, place) => [number, place]));
 
@@ -194,7 +198,7 @@
       const tr = holding("tr", "", make("th", names[place], { scope: "row" }));
       for (const { example } of columns) {
         const value = example.row[place][1];
-        tr.append(make("td", typeof value === "number" ? written(value) : value, { className: typeof value === "number" ? "number" : "" }));
+        tr.append(make("td", typeof value === "number" ? String(Number(value.toPrecision(8))).replace(/^-/, "−") : value, { className: typeof value === "number" ? "number" : "" }));
       }
       return tr;
     };
@@ -300,15 +304,16 @@
     unitPanel.replaceChildren();
     const site = about.sites[number];
     if (!site.most.length) {
-      sitePanel.replaceChildren(ownScores(number), make("p", `${site.name}: ${site.remark}.`, { className: "missing" }));
+      sitePanel.replaceChildren(ownScores(number), make("p", `${site.name}: ${site.remark}, so only its scores are shown.`, { className: "missing" }));
       return;
     }
     const story = await dataOf(`site-${number}`);
     if (current.site !== number) return;
     const lists = [["Most important", site.most], ["Least important", site.least]].map(([title, numbers]) =>
-      holding("div", "ends", make("h4", title), holding("div", "units", ...numbers.map((unit) => card(number, unit, story.units[unit])))),
+      holding("div", "ends", make("h3", title), holding("div", "units", ...numbers.map((unit) => card(number, unit, story.units[unit])))),
     );
-    sitePanel.replaceChildren(ownScores(number), ...lists.slice(0, site.least.length ? 2 : 1));
+    const remark = site.remark ? [make("p", `${site.name}: ${site.remark}, so it means nothing which are shown.`, { className: "missing" })] : [];
+    sitePanel.replaceChildren(ownScores(number), ...remark, ...lists.slice(0, site.least.length ? 2 : 1));
   }
 
   async function openSite(number, { isAsked = true } = {}) {

@@ -110,7 +110,8 @@ def _scaled(drawn: tuple[Axis, ...], draw: Callable[[Axis], Html]) -> Html:
 def _one_site(explanation: Explanation) -> Html:
     options = (tag("option", site.name, value=str(number)) for number, site in enumerate(explanation.sites))
     controls = tag("div", tag("label", "Site ", tag("select", *options, id="site-choice")), class_="controls")
-    intro = f"The most and the least important units of a site. An output is {explanation.reading} of an example."
+    said = f"An output is one number of an example: {explanation.reading}."
+    intro = f"The most and the least important units of a site. {said}"
     panels = (
         tag("div", id="site-panel"),
         tag("div", id="unit-panel", tabindex="-1"),

@@ -12,7 +12,8 @@ from secateur.report import figures
 from secateur.report.bins import DECADES
 from secateur.report.markup import Html, tag
 
-WIDTH, HEIGHT, BINS = 340, 40, 68
+WIDTH, HEIGHT = 340, 40
+FEWEST, MOST = 12, 68  # bins
 TICKS = 4
 SMOOTH = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0  # a little less ragged than the counts
 
@@ -70,10 +71,11 @@ def ridge(name: str, scores: Scores, axis: Axis) -> Html:
     if not len(finite):
         return tag("p", "No score is finite.", class_="missing")
     places = axis.place(finite)
-    counts = np.bincount(np.minimum(places * BINS, BINS - 1).astype(int), minlength=BINS)
+    bins = min(MOST, max(FEWEST, math.isqrt(16 * len(finite))))
+    counts = np.bincount(np.minimum(places * bins, bins - 1).astype(int), minlength=bins)
     tall = np.convolve(counts, SMOOTH, "same")
     tall = tall / tall.max() * (HEIGHT - 4)
-    xs = (np.arange(BINS) + 0.5) / BINS * WIDTH
+    xs = (np.arange(bins) + 0.5) / bins * WIDTH
     points = " ".join(f"{x:.0f},{HEIGHT - y:.1f}" for x, y in zip(xs, tall, strict=True))
     quartiles = np.quantile(finite, (0.25, 0.5, 0.75))
     middle = float(axis.place(quartiles[1:2])[0]) * WIDTH

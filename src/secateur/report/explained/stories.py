@@ -74,10 +74,10 @@ def _outputs(outputs: Outputs, maps: bytearray) -> dict[str, Any]:
         "layer": outputs.layer,
         "counts": counts,
         "ends": [_short(low), _short(high)],
-        "bars": [_short(death) for death in outputs.deaths[::-1][:BARS]],
+        "bars": [_short(death) for death in outputs.deaths[::-1][:BARS].tolist()],
         "merges": len(outputs.deaths),
         "gap": None if outputs.gap is None else [_short(outputs.gap.low), _short(outputs.gap.high)],
-        "groups": [[(number, _short(outputs.values[number])) for number in group] for group in groups],
+        "groups": [[(number, _short(float(outputs.values[number]))) for number in group] for group in groups],
         "maps": _maps(outputs.maps, maps),
     }
 
