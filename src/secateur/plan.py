@@ -1,8 +1,9 @@
 """What will be removed, and why: plain data that survives a round trip through JSON bit for bit."""
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import index
 from typing import Any
 
@@ -10,6 +11,8 @@ from secateur.errors import PlanError
 
 FORMAT = 1
 NOTHING = "nothing"
+
+Setting = int | float | bool | str | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,56 @@ class Resize:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A module as data: its kind, a key of `depth.KINDS`, and the arguments that it is built with.
+
+    A `sequence` has `parts` and no settings.
+    """
+
+    kind: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    parts: tuple["Part", ...] = ()
+
+
+@dataclass(frozen=True)
+class Untie:
+    """Gives every call of a rectifier in one module's own forward a module of its own.
+
+    `names` are those of the new modules in `owner`, in the order of the calls.
+    """
+
+    owner: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A module that another takes the place of."""
+
+    module: str
+    by: Part
+
+
+@dataclass(frozen=True)
+class LayerEdit:
+    """What became of one activation or stretch of layers, and why.
+
+    `action` is `identity`, `on_off`, `affine` (an activation made linear), `fold` (linear layers merged exactly),
+    `collapse` (a stretch replaced by one fitted operator) or `drop`. `score` and `rank` (0 = lowest) are those by which
+    it was chosen, NaN and -1 where it was not by a score; `error` is the share of the variance that a fit leaves
+    unexplained, NaN where nothing was fitted.
+    """
+
+    name: str
+    action: str
+    changes: tuple[Untie | Swap, ...]
+    score: float = math.nan
+    rank: int = -1
+    error: float = math.nan
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Certificate:
     """The proof that came with a cut: the cut network beside the original with the removed units silenced."""
 
@@ -81,7 +134,9 @@ class Plan:
 
     `emptied` names norms over units that are all gone: they become `Identity`. `biased` names linear layers that gain
     a bias, to take over a constant. `attributes` are the modules' own numbers that change, such as the size of a head.
-    Applying a plan needs nothing but the model.
+    `layers` are put in place first, cuts made then. A plan with `steps` is these, applied one after the other; besides
+    them it holds only the edits and layers of all, for whoever reads. Applying a plan needs nothing but the model, and
+    the weights of those modules that come in.
     """
 
     method: str
@@ -91,6 +146,8 @@ class Plan:
     biased: tuple[str, ...] = ()
     certificate: Certificate | None = None
     attributes: tuple[Resize, ...] = ()
+    layers: tuple[LayerEdit, ...] = ()
+    steps: tuple["Plan", ...] = ()
 
     @property
     def removed(self) -> Mapping[str, tuple[int, ...]]:
@@ -99,14 +156,34 @@ class Plan:
 
 
 def compose(first: Plan, second: Plan) -> Plan:
-    """One plan that removes what the first does and then what the second does to the result.
+    """One plan that does what the first does and then what the second does to the result.
 
-    Units and entries are numbered as in the original; the certificate is the second's.
+    Units and entries are numbered as in the original, or as they are after the last change of layers; the certificate
+    is the second's.
     """
-    edits = {(edit.site, len(edit.kept)): edit for edit in first.edits}
-    for edit in second.edits:
-        key = edit.site, edit.units  # a site of another size took the name of one that is gone
-        edits[key] = _later(edits[key], edit) if key in edits else edit
+    *earlier, last = first.steps or (first,)
+    following = second.steps or (second,)
+    if not following[0].layers:  # cuts alone: one with those before
+        last, following = _cut_further(last, following[0]), following[1:]
+    steps = tuple(step for step in (*earlier, last, *following) if not _is_empty(step))
+    if len(steps) <= 1:
+        return replace(steps[0] if steps else last, method=second.method or first.method)
+    return Plan(
+        method=second.method or first.method,
+        edits=_edits(first, second),
+        certificate=second.certificate,
+        layers=(*first.layers, *second.layers),
+        steps=steps,
+    )
+
+
+def _is_empty(plan: Plan) -> bool:
+    """Whether a plan says nothing."""
+    return replace(plan, method="") == Plan("")
+
+
+def _cut_further(first: Plan, second: Plan) -> Plan:
+    """One plan for cuts after a plan without steps."""
     cuts = {(cut.tensor, cut.axis): cut for cut in first.cuts}
     gained = {f"{name}.bias" for name in first.biased}  # made after all cuts, as long as their layers then are
     for cut in second.cuts:
@@ -115,15 +192,25 @@ def compose(first: Plan, second: Plan) -> Plan:
             cuts[place] = _further(cuts[place], cut)
         elif cut.tensor not in gained:
             cuts[place] = cut
-    return Plan(
+    return replace(
+        first,
         method=second.method or first.method,
-        edits=tuple(edits.values()),
+        edits=_edits(first, second),
         cuts=tuple(cuts.values()),
         emptied=(*first.emptied, *second.emptied),
         biased=(*first.biased, *second.biased),
         certificate=second.certificate,
         attributes=_resized(first, second),
     )
+
+
+def _edits(first: Plan, second: Plan) -> tuple[Edit, ...]:
+    """What sites lose in two plans, numbered as in the original."""
+    edits = {(edit.site, len(edit.kept)): edit for edit in first.edits}
+    for edit in second.edits:
+        key = edit.site, edit.units  # a site of another size took the name of one that is gone
+        edits[key] = _later(edits[key], edit) if key in edits else edit
+    return tuple(edits.values())
 
 
 def _resized(first: Plan, second: Plan) -> tuple[Resize, ...]:
@@ -157,7 +244,15 @@ def _later(before: Edit, edit: Edit) -> Edit:
 
 def to_json(plan: Plan) -> str:
     """The plan as JSON text."""
-    return json.dumps({"format": FORMAT, **asdict(plan)}, allow_nan=True)
+    return json.dumps({"format": FORMAT, **_written(asdict(plan))}, allow_nan=True)
+
+
+def _written(data: dict[str, Any]) -> dict[str, Any]:
+    """A plan's data without layers and steps where it has none, so that earlier versions read it too."""
+    written = {name: value for name, value in data.items() if value or name not in ("layers", "steps")}
+    if "steps" in written:
+        written["steps"] = [_written(step) for step in written["steps"]]
+    return written
 
 
 def from_json(text: str) -> Plan:
@@ -167,16 +262,20 @@ def from_json(text: str) -> Plan:
         PlanError: the text is not such a plan.
     """
     try:
-        return _plan(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        data = json.loads(text, parse_constant=_CONSTANTS.get)
+        if data.pop("format") != FORMAT:
+            raise PlanError(f"the plan is not of format {FORMAT}; write it again with this version of secateur.")
+        return _plan(data)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PlanError(
             f"this is not a plan of format {FORMAT}: {error}; write it again with `secateur plan`."
         ) from error
 
 
+_CONSTANTS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # the NaN that fields have by default
+
+
 def _plan(data: dict[str, Any]) -> Plan:
-    if data.pop("format") != FORMAT:
-        raise PlanError(f"the plan is not of format {FORMAT}; write it again with this version of secateur.")
     certificate = data.pop("certificate")
     return Plan(
         method=str(data.pop("method")),
@@ -186,6 +285,8 @@ def _plan(data: dict[str, Any]) -> Plan:
         biased=tuple(data.pop("biased")),
         certificate=Certificate(**certificate) if certificate else None,
         attributes=tuple(_resize(resize) for resize in data.pop("attributes", ())),
+        layers=tuple(_layer(layer) for layer in data.pop("layers", ())),
+        steps=tuple(_plan(step) for step in data.pop("steps", ())),
         **data,
     )
 
@@ -202,3 +303,30 @@ def _resize(data: dict[str, Any]) -> Resize:
 def _edit(data: dict[str, Any]) -> Edit:
     removed = tuple(Removal(**{**removal, "unit": index(removal["unit"])}) for removal in data["removed"])
     return Edit(**{**data, "removed": removed, "with_it": tuple(data["with_it"])})
+
+
+def _layer(data: dict[str, Any]) -> LayerEdit:
+    return LayerEdit(**{**data, "changes": tuple(_change(change) for change in data["changes"])})
+
+
+def _change(data: dict[str, Any]) -> Untie | Swap:
+    match data:
+        case {"owner": str(owner), "names": [*names], **rest} if not rest:
+            return Untie(owner, tuple(str(name) for name in names))
+        case {"module": str(module), "by": dict(by), **rest} if not rest:
+            return Swap(module, _part(by))
+    raise ValueError(f"no change of a layer: {data}")
+
+
+def _part(data: dict[str, Any]) -> Part:
+    settings = {str(name): _setting(value) for name, value in data["settings"].items()}
+    return Part(str(data["kind"]), settings, tuple(_part(part) for part in data["parts"]))
+
+
+def _setting(value: Any) -> Setting:
+    match value:
+        case list():
+            return tuple(index(number) for number in value)
+        case int() | float() | str():
+            return value
+    raise ValueError(f"no setting of a module: {value}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from secateur.errors import UnknownNameError
+from secateur.errors import SettingsError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,73 @@ class TensorCost:
 
 
 @dataclass(frozen=True)
+class Activation:
+    """One call of a rectifier between linear operations: what a method of layers scores, and what can go.
+
+    `operator` is the rectifier's (`relu`, `gelu`), `source` the node in the traced graph that it reads, `node` the one
+    that gives its output; its `units` lie along `axis` of both, counted from behind. `module` is the module that it is
+    a call of, "" of a function called in the forward of `owner`; of several such calls there (`calls`), it is the one
+    of number `call`. `norm` names the batch-norm that feeds it, if one does. `before` are the weights of the linear
+    operations whose outputs reach it through norms and sums alone, `after` those that read it.
+    """
+
+    name: str
+    operator: str
+    units: int
+    axis: int
+    source: str
+    node: str
+    module: str
+    owner: str
+    call: int = 0
+    calls: int = 1
+    norm: str = ""
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a module of its own is called for it, which can be put another in the place of."""
+        return bool(self.module) and self.calls == 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Layers between two values of the traced graph, `source` and `node`, that one linear operator can stand for.
+
+    `activations` are the rectifiers inside, by name. In the place of the first of `modules` comes a convolution of
+    shape [`outputs`, `inputs`, *`kernel`] with these strides, half its kernel as padding, or, where the kernel has no
+    axes, a linear layer; the other modules become Identity. `then` is the rectifier that ends the only module of a
+    stretch, and stays behind the operator. `macs` are those of the stretch for one example, `macs_after` those of the
+    operator.
+    """
+
+    name: str
+    activations: tuple[str, ...]
+    source: str
+    node: str
+    modules: tuple[str, ...]
+    inputs: int
+    outputs: int
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    then: str = ""
+    macs: int = 0
+    macs_after: int = 0
+
+
+@dataclass(frozen=True)
 class Sites:
-    """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs."""
+    """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs.
+
+    `activations` and `stretches` are what methods of layers look at, as `find_layers` gives them.
+    """
 
     sites: tuple[Site, ...]
     pinned: tuple[Pinned, ...] = ()
     tensors: tuple[TensorCost, ...] = ()
+    activations: tuple[Activation, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)
@@ -139,6 +200,21 @@ class Sites:
             if site.name == name:
                 return site
         raise UnknownNameError("site", name, [site.name for site in self.sites])
+
+    def activation(self, name: str) -> Activation:
+        """The activation of a name.
+
+        Raises:
+            UnknownNameError: there is none.
+            SettingsError: it is a rectifier that no method may choose.
+        """
+        for activation in self.activations:
+            if activation.name == name:
+                return activation
+        for pinned in self.pinned:
+            if pinned.name == name:
+                raise SettingsError(f"{name}: this {pinned.operator} cannot go alone: {pinned.reason}; choose another.")
+        raise UnknownNameError("activation", name, [activation.name for activation in self.activations])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ from secateur import checkpoints, tensorfile, width
 from secateur.errors import FileError, ModelError, PlanError, SettingsError
 from secateur.fitting import fill_, give_memory_, state_of, tie_, ties_of
 from secateur.plan import Plan, from_json, to_json
+from secateur.replay import replay_
 from secateur.soundness import check_weights
 
 # what a plan from a file can bring about on a model that it was not made for
-_MISFIT = (PlanError, AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError)
+_MISFIT = (PlanError, ModelError, AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError)
 
 
 def save(model: nn.Module, path: str | Path, *, plan: Plan | None = None, builder: str | None = None) -> None:
@@ -127,13 +128,13 @@ def _plan(note: tensorfile.Note, path: str | Path) -> Plan | None:
         return None
     try:
         return from_json(json.dumps(note["plan"]))
-    except (PlanError, RecursionError) as error:
+    except PlanError as error:
         raise FileError(f"{path}: {error}") from error
 
 
 def _shrink_(model: nn.Module, made: Plan | None, tensors: Mapping[str, Tensor]) -> None:
     if made is not None:
-        width.cut_(model, made)
+        replay_(model, made)
     give_memory_(model)
     if made is not None:
         return

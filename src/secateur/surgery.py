@@ -14,6 +14,7 @@ from secateur.inference import evaluating
 from secateur.plan import Certificate, Plan
 from secateur.programs import FAILURES
 from secateur.reading import silenced
+from secateur.replay import check_complete, replay_
 from secateur.sites import Sites
 from secateur.task import Arguments, Task
 from secateur.tracing import Example, arguments_of_example, sites_for, trace, trace_on
@@ -32,11 +33,12 @@ def apply(model: nn.Module, plan: Plan, *, verify: bool = False, example: Exampl
     are silenced where they are read.
 
     Raises:
-        PlanError: the plan does not fit the model.
+        PlanError: the plan does not fit the model, or brings in layers whose weights it does not hold.
         ExactnessError: verification found a difference.
     """
+    check_complete(plan)
     small = width.copied(model)
-    width.cut_(small, plan)
+    replay_(small, plan)
     if verify:
         if example is None:
             raise PlanError("apply(verify=True) needs example=…: inputs, as the model is called, or a task.")
@@ -46,8 +48,7 @@ def apply(model: nn.Module, plan: Plan, *, verify: bool = False, example: Exampl
 
 def certified(model: nn.Module, plan: Plan, example: Example) -> tuple[nn.Module, Plan]:
     """The cut model, and the plan with its certificate."""
-    small = width.copied(model)
-    width.cut_(small, plan)
+    small = apply(model, plan)
     return small, replace(plan, certificate=certify(small, model, plan, example))
 
 
@@ -58,7 +59,13 @@ def certify(small: nn.Module, model: nn.Module, plan: Plan, example: Example) ->
 
     Raises:
         ExactnessError: they differ by more than 1e-5 (float32) or 1e-10 (float64) of the largest output.
+        PlanError: the plan changes layers as well.
     """
+    if plan.layers:
+        raise PlanError(
+            f"{plan.layers[0].name}: the plan changes {len(plan.layers)} layers, but the proof is of cuts alone; "
+            "verify the plan of the cuts apart, on the network whose layers are changed."
+        )
     arguments = example.example(ROWS) if isinstance(example, Task) else arguments_of_example(example)
     traced = trace(model, example)  # on as few rows as everywhere: its graph is known already
     certificate = proven(small, traced, sites_for(traced, plan), plan, arguments)

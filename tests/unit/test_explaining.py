@@ -23,8 +23,6 @@ from secateur.explaining import Detail
 from secateur.explaining.choosing import chosen, order_of
 from secateur.explaining.outputs import outputs_of
 from secateur.explanation import Explanation, Outputs, Picture, Row, Text
-from secateur.scores import Scores
-from secateur.sites import Sites
 from secateur.task import Task
 
 VALUES = st.lists(st.integers(-3, 3).map(float) | st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20)
@@ -343,19 +341,11 @@ def _corpus(folder: Path) -> Path:
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class OfLayers:
-    name = "tall"
-    granularity = "layer"
-
-    def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores:
-        raise AssertionError(model, sites, task)
-
-
-def test_a_method_of_layers_is_refused() -> None:
+@pytest.mark.parametrize("method", ["tlc", sc.methods.get("magnitude", granularity="layer")])
+def test_a_method_of_layers_is_refused(method: object) -> None:
     model, task = mlp(), task_of(rows())
-    with pytest.raises(SettingsError, match="tall scores layers"):
-        sc.explain(model, sc.find_sites(model, task), task, OfLayers())
+    with pytest.raises(SettingsError, match=r"(tlc|magnitude) scores layers"):
+        sc.explain(model, sc.find_sites(model, task), task, method)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["units", "examples"])

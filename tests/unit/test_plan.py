@@ -14,7 +14,20 @@ from architectures import Architecture, Network
 from secateur.budget import plan_of
 from secateur.errors import ModelError, PlanError
 from secateur.finding import find_sites
-from secateur.plan import Certificate, Cut, Edit, Plan, Removal, compose, from_json, to_json
+from secateur.plan import (
+    Certificate,
+    Cut,
+    Edit,
+    LayerEdit,
+    Part,
+    Plan,
+    Removal,
+    Swap,
+    Untie,
+    compose,
+    from_json,
+    to_json,
+)
 from secateur.sites import Sites
 from secateur.surgery import apply, certify
 from secateur.width import tensors_of
@@ -34,7 +47,17 @@ EDITS = st.builds(
     st.lists(NAMES, max_size=3).map(tuple),
     NAMES,
 )
-PLANS = st.builds(
+SETTINGS = st.dictionaries(
+    NAMES, st.integers() | st.booleans() | FLOATS | NAMES | st.lists(st.integers(), max_size=2).map(tuple), max_size=2
+)
+PARTS = st.recursive(
+    st.builds(Part, NAMES, SETTINGS),
+    lambda parts: st.builds(Part, NAMES, SETTINGS, st.lists(parts, max_size=2).map(tuple)),
+    max_leaves=3,
+)
+CHANGES = st.builds(Swap, NAMES, PARTS) | st.builds(Untie, NAMES, st.lists(NAMES, max_size=2).map(tuple))
+LAYERS = st.builds(LayerEdit, NAMES, NAMES, st.lists(CHANGES, max_size=2).map(tuple), FLOATS, COUNTS, FLOATS, NAMES)
+FLAT = st.builds(
     Plan,
     NAMES,
     st.lists(EDITS, max_size=3).map(tuple),
@@ -42,7 +65,9 @@ PLANS = st.builds(
     st.lists(NAMES, max_size=2).map(tuple),
     st.lists(NAMES, max_size=2).map(tuple),
     st.none() | st.builds(Certificate, FLOATS, FLOATS, FLOATS, NAMES, NAMES),
+    layers=st.lists(LAYERS, max_size=2).map(tuple),
 )
+PLANS = FLAT | st.builds(Plan, NAMES, layers=st.just(()), steps=st.lists(FLAT, max_size=2).map(tuple))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -90,6 +115,69 @@ GOOD = json.loads(to_json(Plan("chosen", (Edit("a", 3, (Removal(1, 0.5, 0),)),),
 def test_what_is_no_plan_is_refused_with_a_remedy(data: object) -> None:
     with pytest.raises(PlanError, match="secateur"):
         from_json(json.dumps(data))
+
+
+LAYERED = Plan(
+    "easier",
+    layers=(
+        LayerEdit("b.relu#2", "identity", (Untie("b", ("relu_1", "relu_2")), Swap("b.relu_2", Part("identity")))),
+        LayerEdit(
+            "c", "collapse", (Swap("c", Part("sequence", parts=(Part("linear", {"bias": True}),))),), 0.5, 3, 0.1
+        ),
+    ),
+)
+LAYERED_TEXT = """{"format": 1, "method": "easier", "edits": [], "cuts": [], "emptied": [], "biased": [],
+"certificate": null, "attributes": [], "layers": [{"name": "b.relu#2", "action": "identity", "changes": [{"owner": "b",
+"names": ["relu_1", "relu_2"]}, {"module": "b.relu_2", "by": {"kind": "identity", "settings": {}, "parts": []}}],
+"score": NaN, "rank": -1, "error": NaN, "reason": ""}, {"name": "c", "action": "collapse", "changes": [{"module": "c",
+"by": {"kind": "sequence", "settings": {}, "parts": [{"kind": "linear", "settings": {"bias": true}, "parts": []}]}}],
+"score": 0.5, "rank": 3, "error": 0.1, "reason": ""}]}"""
+
+
+def test_layers_are_written_like_this() -> None:
+    assert to_json(LAYERED) == LAYERED_TEXT.replace("\n", " ")
+    assert from_json(LAYERED_TEXT) == LAYERED  # scores that nobody gave included
+
+
+def test_a_plan_without_layers_is_written_as_by_versions_that_knew_none() -> None:
+    assert set(GOOD) == {*("format", "method", "edits", "cuts", "emptied", "biased", "certificate", "attributes")}
+    steps = json.loads(to_json(Plan("both", layers=LAYERED.layers, steps=(LAYERED, Plan("one")))))["steps"]
+    assert ["layers" in step for step in steps] == [True, False]
+
+
+CHANGE = {"module": "a", "by": {"kind": "identity", "settings": {}, "parts": []}}
+LAYER = {"name": "a", "action": "identity", "changes": [CHANGE]}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "relu",
+        {"name": "a"},
+        {**LAYER, "extra": 1},
+        {**LAYER, "changes": [{"module": "a"}]},
+        {**LAYER, "changes": [{**CHANGE, "owner": "b"}]},
+        {**LAYER, "changes": [{"owner": "a", "names": "b"}]},
+        {**LAYER, "changes": [{"module": "a", "by": "identity"}]},
+        {**LAYER, "changes": [{"module": "a", "by": {"kind": "identity"}}]},
+        {**LAYER, "changes": [{"module": "a", "by": {**CHANGE["by"], "settings": {"inplace": None}}}]},
+        {**LAYER, "changes": [{"module": "a", "by": {**CHANGE["by"], "settings": {"stride": ["1"]}}}]},
+        {**LAYER, "changes": [{"module": "a", "by": {**CHANGE["by"], "settings": {"stride": {"x": 1}}}}]},
+        {**LAYER, "changes": [{"module": "a", "by": {**CHANGE["by"], "parts": [1]}}]},
+    ],
+)
+def test_what_is_no_layer_of_a_plan_is_refused(layer: object) -> None:
+    assert from_json(json.dumps({**GOOD, "layers": [LAYER]})).layers
+    for data in ({**GOOD, "layers": [layer]}, {**GOOD, "steps": [{**GOOD, "layers": [layer]}]}):
+        with pytest.raises(PlanError, match="not a plan of format 1"):
+            from_json(json.dumps(data))
+
+
+def test_steps_without_end_are_refused() -> None:
+    text = '{"format": 1, "method": "", "edits": [], "cuts": [], "emptied": [], "biased": [], "certificate": null'
+    with pytest.raises(PlanError, match="not a plan of format 1"):
+        from_json(text + ', "steps": [' + '{"steps": [' * 50_000 + "]}" * 50_000 + "]}")
 
 
 def test_what_is_no_json_is_refused() -> None:
@@ -149,6 +237,52 @@ def test_composing_with_nothing_changes_nothing() -> None:
     plan = Plan("one", (Edit("a", 6, removing(0)),), (Cut("a.weight", 0, 6, (0,)),), ("n",), ("b",))
     assert compose(plan, Plan("")) == plan
     assert compose(Plan(""), plan) == plan
+
+
+def swapped(name: str) -> LayerEdit:
+    return LayerEdit(name, "identity", (Swap(name, Part("identity")),))
+
+
+def test_layers_changed_before_cuts_are_one_step_with_them() -> None:
+    layers = Plan("one", layers=(swapped("r"),))
+    cuts = Plan("two", (Edit("a", 6, removing(0)),), (Cut("a.weight", 0, 6, (0,)),))
+    assert compose(layers, cuts) == Plan("two", cuts.edits, cuts.cuts, layers=layers.layers)
+
+
+def test_layers_changed_after_cuts_are_a_step_of_their_own() -> None:
+    """The weights that are cut first may be of a module that the change then replaces."""
+    cuts = Plan("one", (Edit("a", 6, removing(0)),), (Cut("a.weight", 0, 6, (0,)),), emptied=("n",))
+    layers = Plan("two", layers=(swapped("a"),))
+    later = Plan("three", (Edit("a", 5, removing(0)),), (Cut("a.weight", 0, 5, (0,)),))
+    both = compose(cuts, layers)
+    assert both == Plan("two", cuts.edits, layers=layers.layers, steps=(cuts, layers))
+    everything = compose(both, later)
+    last = Plan("three", later.edits, later.cuts, layers=layers.layers)
+    assert everything == Plan("three", compose(cuts, later).edits, layers=layers.layers, steps=(cuts, last))
+    assert compose(cuts, compose(layers, later)) == everything
+
+
+def test_composing_layers_with_nothing_changes_nothing() -> None:
+    for plan in (
+        Plan("one", layers=(swapped("r"),)),
+        compose(Plan("", biased=("b",)), Plan("one", layers=(swapped("r"),))),
+    ):
+        assert compose(plan, Plan("")) == plan
+        assert compose(Plan(""), plan) == plan
+
+
+SOME = st.builds(
+    Plan, NAMES, biased=st.lists(NAMES, max_size=1).map(tuple), layers=st.lists(LAYERS, max_size=1).map(tuple)
+)
+
+
+@given(SOME, SOME, SOME)
+def test_nothing_gets_lost_between_plans_with_layers(one: Plan, two: Plan, three: Plan) -> None:
+    whole = compose(compose(one, two), three)
+    assert whole.layers == one.layers + two.layers + three.layers
+    steps = whole.steps or (whole,)
+    assert tuple(layer for step in steps for layer in step.layers) == whole.layers
+    assert all(not step.steps and step.layers for step in steps[1:])
 
 
 # --- one plan or two --------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from secateur.counting import count
 from secateur.errors import UnknownNameError
 from secateur.graph import Traced, shape_of
 from secateur.inference import evaluating
+from secateur.padding import texts_of
 from secateur.plan import Edit, Plan
 from secateur.result import Fold
 from secateur.sites import Sites
@@ -62,8 +63,9 @@ def repair(
     traced = trace(model, task)
     layers = layers_of(traced, plan, downstream=how == "reconstruct")
     rows = rows or _enough(traced)
-    folds = mend_(mended, traced, layers, task, how, rows)
-    before, after = (_departure(net, model, task, rows) for net in (small, mended))
+    by_weight = mend_(mended, traced, layers, task, how, rows)
+    folds = [by_weight[layer.weight] for layer in layers]
+    before, after = (_departure(net, traced, task, rows) for net in (small, mended))
     if any(late > early for early, late in zip(before, after, strict=True)):
         found = f"distance {before[0]:.3g} to {after[0]:.3g}, disagreement {before[1]:.3g} to {after[1]:.3g}"
         reason = f"together the folds took the output further from the original's ({found})"
@@ -79,18 +81,20 @@ def _enough(traced: Traced) -> int:
     return max(min(most, _MEMORY // max(2 * count(traced).peak_activation_bytes, 1)), 32)
 
 
-def _departure(net: nn.Module, model: nn.Module, task: Task, rows: int) -> tuple[float, float]:
-    """A network's distance from and disagreement with the original, on every fifth calibration row."""
+def _departure(net: nn.Module, traced: Traced, task: Task, rows: int) -> tuple[float, float]:
+    """A network's distance from and disagreement with the original, on every fifth calibration row, without padding."""
     distance, disagreement, seen, before = 0.0, 0.0, 0, 0
-    with evaluating(net) as predict, evaluating(model) as original:
+    texts = texts_of(traced)
+    with evaluating(net) as predict, evaluating(traced.model) as original:
         for arguments in argument_batches(task, rows):
             unseen = rows_at(arguments, slice((UNSEEN - 1 - before) % UNSEEN, None, UNSEEN))
             before += rows_in(arguments)
             count = rows_in(unseen)
             if count:
-                outputs = predict(unseen), original(unseen)
-                distance += count * float(task.distance(*outputs, 1.0))
-                disagreement += count * float(task.disagreement(*outputs))
+                wanted = original(unseen)
+                found = texts.hidden(predict(unseen), wanted, unseen)
+                distance += count * float(task.distance(found, wanted, 1.0))
+                disagreement += count * float(task.disagreement(found, wanted))
                 seen += count
     return distance / max(seen, 1), disagreement / max(seen, 1)
 

@@ -7,6 +7,7 @@ from torch import nn
 from secateur import width
 from secateur.errors import ModelError
 from secateur.plan import Plan
+from secateur.replay import check_complete, replay_
 
 Average = TypeVar("Average", bound=nn.Module)
 
@@ -27,5 +28,6 @@ def remap_average(average: Average, plan: Plan) -> Average:
         found = ", ".join(name for name, _ in copied.named_children()) or "no modules"
         remedy = "give the wrapper that averages; a plain copy of the network is cut by apply(copy, plan)."
         raise ModelError(f"{type(average).__name__}: it holds {found}, but not the averaged `module`; {remedy}")
-    width.cut_(inner, plan)
+    check_complete(plan)
+    replay_(inner, plan)
     return cast("Average", copied)

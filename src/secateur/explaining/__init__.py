@@ -66,9 +66,9 @@ def check_scores_units(method: Method) -> None:
     Raises:
         SettingsError: names what it scores.
     """
-    scored = getattr(method, "granularity", "unit")  # methods of others need not say it
-    if scored != "unit":
-        raise SettingsError(f"{method.name} scores {scored}s, and explain shows units; give a method such as obce.")
+    if method.granularity != "unit":
+        found = f"{method.name} scores {method.granularity}s, and explain shows units"
+        raise SettingsError(f"{found}; give a method such as obce.")
 
 
 def _site(name: str, scores: Scores, found: Collected, agreement: Agreement | None) -> SiteExplanation:

@@ -6,6 +6,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from secateur.calibration import measured
 from secateur.explanation import Content, Picture, Text
 from secateur.homology import Positions
 from secateur.scores import Maps, Method, Observing, Points
@@ -45,10 +46,10 @@ def reading_of(method: Method) -> Reading:
         case Points(measure=measure, tap=tap):
             words = f"what {method.name} reads"
             return Reading(Points(_First(measure), tap), words, words, words)
-        case Maps(measure=measure, tap=tap):
+        case Maps(tap=tap):
             words = f"what {method.name} measures of"
             return Reading(
-                Points(_Measured(measure), tap), f"{words} the outputs", f"{words} the map", f"{words} the output"
+                Points(_Measured(watches), tap), f"{words} the outputs", f"{words} the map", f"{words} the output"
             )
     return Reading(Points(Positions("mean")), _PLACES["mean"])
 
@@ -67,11 +68,11 @@ class _First:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A measure of a map, as a point on the line."""
+    """What a look measures of a map, as a point on the line."""
 
-    measure: Any
+    look: Maps
 
     def __call__(
-        self, maps: Float[Tensor, "examples units height width"], _: Tensor | None
-    ) -> Float[Tensor, "examples units 1"]:
-        return self.measure(maps)[..., None]
+        self, maps: Float[Tensor, "examples units height width"], tokens: Tensor | None
+    ) -> Float[Tensor, "some units 1"]:
+        return measured(self.look, maps, tokens)[..., None]

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from secateur import storage, width
+from secateur import storage
 from secateur.errors import FileError, ModelError, PlanError
 from secateur.files import reading, replacing
 from secateur.huggingface.classes import MISFITS, class_named, config_of, is_exported, package, unfilled
@@ -22,6 +22,7 @@ from secateur.huggingface.evenness import computes_the_same, fields_for, shapes_
 from secateur.huggingface.examples import example_of
 from secateur.plan import Plan
 from secateur.programs import reason_of
+from secateur.replay import replay_
 
 CONFIG, WEIGHTS, GENERATION = "config.json", "model.safetensors", "generation_config.json"
 FORMAT = 1
@@ -121,7 +122,7 @@ def _shapes_before(model: nn.Module, config: Mapping[str, Any], plan: Plan | Non
         raise ModelError(f"{place}: cannot be built from its config: {reason_of(error)}.") from error
     before = shapes_of(built)
     if plan is not None:
-        width.cut_(built, plan)
+        replay_(built, plan)
     found, wanted = shapes_of(model), shapes_of(built)
     remedy = "give plan=…, what was cut from the model" if plan is None else "give the plan of all cuts, composed"
     odd = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
