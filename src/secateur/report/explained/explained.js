@@ -244,7 +244,7 @@
     const makers = story.units[unit];
     const name = `${site.name}, unit ${whole(unit)}`;
     const row = starts[number] + unit;
-    const rank = `score ${written(scores[row])}, rank ${whole(ranks[row])} of 0 to ${whole(site.units - 1)}`;
+    const rank = `score ${written(scores[row])}, rank ${whole(ranks[row])} (the highest is ${whole(site.units - 1)})`;
     const content = holding("div", "");
     const draw = async (outputs) => {
       const drawn = [charts(outputs, name), await examples(outputs, maps, name)];

@@ -75,12 +75,12 @@ def _scores(explanation: Explanation) -> Html:
     drawn = axes(scores)
     columns: tuple[Content, ...] = ("Site", "Units", _scaled(drawn, ticks), "Lowest", "Median", "Highest")
     has_halves = any(site.agreement for site in explanation.sites)
-    columns = (*columns, *(("Halves correlate", "Kept by both", "By chance") if has_halves else ()))
+    columns = (*columns, *(("Halves correlate", "Kept by both") if has_halves else ()))
     rows = (_row(number, site, drawn, has_halves=has_halves) for number, site in enumerate(explanation.sites))
     body = table("Scores of every site", columns, rows, numeric=(1, *range(3, len(columns))))
     switch = tag("input", type="checkbox", id="log", checked=is_skewed(scores))
     controls = tag("p", tag("label", switch, " Logarithmic scale"), class_="switch") if len(drawn) > 1 else ""
-    halves = " “Halves” says what two halves of the data agree on, when half of the units go." if has_halves else ""
+    halves = f" “Halves” are of the data: {_agreed(explanation)}." if has_halves else ""
     intro = f"How many units have which score, the axis the same for all sites; a line marks the median.{halves}"
     return section("scores", "Scores, site by site", controls, body, intro=intro)
 
@@ -96,8 +96,15 @@ def _row(number: int, site: SiteExplanation, drawn: tuple[Axis, ...], *, has_hal
 def _halves(site: SiteExplanation) -> tuple[str, ...]:
     found = site.agreement
     if found is None:
-        return (figures.NOTHING,) * 3
-    return figures.score(found.correlation), figures.percent(found.overlap), figures.percent(found.chance)
+        return (figures.NOTHING,) * 2
+    return figures.NOTHING if found.correlation is None else f"{found.correlation:.2f}", figures.percent(found.overlap)
+
+
+def _agreed(explanation: Explanation) -> str:
+    """What the halves' columns say, and what chance would give."""
+    chance = float(np.mean([site.agreement.chance for site in explanation.sites if site.agreement]))
+    kept = f"the share of units kept by one that the other keeps as well, {figures.percent(chance)} by chance"
+    return f"the rank correlation of their scores, and {kept}"
 
 
 def _scaled(drawn: tuple[Axis, ...], draw: Callable[[Axis], Html]) -> Html:

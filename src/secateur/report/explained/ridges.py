@@ -12,9 +12,9 @@ from secateur.report import figures
 from secateur.report.bins import DECADES
 from secateur.report.markup import Html, tag
 
-WIDTH, HEIGHT = 340, 40
+WIDTH, HEIGHT = 240, 30
 FEWEST, MOST = 12, 68  # bins
-TICKS = 4
+TICKS = 3
 SMOOTH = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0  # a little less ragged than the counts
 
 Scores = Float64[ndarray, " units"]
