@@ -9,22 +9,24 @@ from torch.fx import Node
 from secateur.calibration.gradients import gate_slopes
 from secateur.calibration.pairs import check_finite
 from secateur.calibration.places import Batch, Places
-from secateur.calibration.taps import taps_of
-from secateur.errors import DataError
+from secateur.calibration.taps import layers_watched, measured, taps_of
+from secateur.errors import DataError, ModelError
 from secateur.graph import Operator, Traced
+from secateur.homology import Cloud
 from secateur.inference import evaluating
 from secateur.padding import Padding, texts_of
 from secateur.result import Event
-from secateur.scores import Gates, Look
+from secateur.scores import Gates, Look, Points, Tap
 from secateur.sites import Sites
 from secateur.stats import Moments
 from secateur.task import Arguments, Task
 from secateur.tracing import trace
 
-__all__ = ["Watch", "calibrate", "calibrate_all"]
+__all__ = ["Watch", "calibrate", "calibrate_all", "measured", "observe", "watched_layers"]
 
 Watch = Callable[[Event], None] | None
 Step = Callable[[Any, Arguments, int], None]
+Clouds = dict[str, tuple[Cloud, ...]]
 
 
 def calibrate(model: nn.Module, sites: Sites, task: Task, look: Look, *, watch: Watch = None) -> dict[str, Any]:
@@ -61,6 +63,39 @@ def calibrate_all(
             _pass(task, lambda *given: _slopes(traced, sites, task, slopes, given), watch)
             seen |= slopes
     return seen
+
+
+def observe(
+    model: nn.Module, sites: Sites, task: Task, look: Points, see: Callable[[Any, Clouds], None], *, watch: Watch = None
+) -> None:
+    """Hands every batch, and what a look sees of it at every site, to a function; nothing else is kept.
+
+    Raises:
+        DataError: fewer than two rows of data, or maps that are NaN or infinite.
+        ModelError: a site's units cannot be followed to what makes them.
+    """
+    traced = trace(model, task)
+    texts = texts_of(traced)
+
+    def step(batch: Any, arguments: Arguments, rows: int) -> None:
+        taps = taps_of(traced, sites, [look])
+        _forward(traced, taps, arguments, (rows, texts.padding(arguments)))
+        see(batch, taps.seen[look])
+
+    with evaluating(model):
+        _pass(task, step, watch)
+
+
+def watched_layers(model: nn.Module, sites: Sites, task: Task, tap: Tap) -> dict[str, tuple[str, ...]]:
+    """For every site, the weights behind whose layers its units can be watched; none where they cannot."""
+    traced = trace(model, task)
+    found: dict[str, tuple[str, ...]] = {}
+    for site in sites:
+        try:
+            found[site.name] = layers_watched(traced, site, tap)
+        except ModelError:
+            found[site.name] = ()
+    return found
 
 
 def rows_in(arguments: Arguments) -> int:

@@ -53,6 +53,30 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
     return places
 
 
+def layers_watched(traced: Traced, site: Site, tap: Tap) -> tuple[str, ...]:
+    """The weights behind whose layers looks at makers watch a site, in the order of what is seen there.
+
+    Raises:
+        ModelError: examples do not lie along the first axis there.
+    """
+    return tuple(maker.lane.tensor for maker in _makers(traced, site, tap))
+
+
+def measured(look: Maps, maps: Tensor, tokens: Tensor | None) -> Float[Tensor, "examples units"]:
+    """A number for every map, of texts without their padding: those with as many tokens are measured together."""
+    axis = -2 if maps.shape[-1] == 1 else -1
+    if tokens is None or tokens.shape != (len(maps), maps.shape[axis]):
+        return look.measure(maps)
+    lengths = tokens.sum(1)
+    found, places = [], []
+    for length in lengths[lengths > 0].unique().tolist():
+        some = (lengths == length).nonzero().flatten()
+        entries = maps[some].movedim(axis, 1)[tokens[some]]
+        found.append(look.measure(entries.unflatten(0, (-1, length)).movedim(1, axis)))
+        places.append(some)
+    return torch.cat(found)[torch.cat(places).argsort()]
+
+
 def check_examples_first(site: Site, node: Any) -> None:
     """Refuse a value whose examples do not lie along its first axis.
 
@@ -106,7 +130,7 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points
     def see(place: tuple[str, int], maker: "_Maker", value: Tensor, batch: Batch) -> None:
         name, number = place
         maps = _maps(value, maker, batch.examples)
-        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else _measured(look, maps, batch.tokens)
+        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else measured(look, maps, batch.tokens)
         if not bool(torch.isfinite(rows).all()):
             raise DataError(f"{name}: {maker.node} puts out maps that are NaN or infinite; look at data and weights.")
         parts = seen[name]
@@ -123,21 +147,6 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points
         seen[site.name] = tuple(Cloud() if isinstance(look, Points) else Moments.empty() for _ in makers)
         for number, maker in enumerate(makers):
             places.after[maker.node].append(partial(see, (site.name, number), maker))
-
-
-def _measured(look: Maps, maps: Tensor, tokens: Tensor | None) -> Float[Tensor, "examples units"]:
-    """A number for every map, of texts without their padding: those with as many tokens are measured together."""
-    axis = -2 if maps.shape[-1] == 1 else -1
-    if tokens is None or tokens.shape != (len(maps), maps.shape[axis]):
-        return look.measure(maps)
-    lengths = tokens.sum(1)
-    found, places = [], []
-    for length in lengths[lengths > 0].unique().tolist():
-        some = (lengths == length).nonzero().flatten()
-        entries = maps[some].movedim(axis, 1)[tokens[some]]
-        found.append(look.measure(entries.unflatten(0, (-1, length)).movedim(1, axis)))
-        places.append(some)
-    return torch.cat(found)[torch.cat(places).argsort()]
 
 
 @dataclass(frozen=True)
