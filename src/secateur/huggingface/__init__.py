@@ -5,6 +5,7 @@ from secateur.huggingface.examples import example_of
 from secateur.huggingface.folders import CONFIG, WEIGHTS, from_pretrained, is_ours, original, save_pretrained
 from secateur.huggingface.heads import class_names, head_for, is_new_head, known_tokens
 from secateur.huggingface.opening import built, opened
+from secateur.huggingface.tasks import task_of
 
 __all__ = [
     "CONFIG",
@@ -20,5 +21,6 @@ __all__ = [
     "opened",
     "original",
     "save_pretrained",
+    "task_of",
     "weights_in",
 ]
