@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification
 
 import secateur as sc
 from secateur.budget import cost
@@ -22,8 +22,7 @@ def jobs(experiment: dict[str, Any], _: Path) -> list[dict[str, Any]]:
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """What is left at each share for each choice of modules, and which share leaves what was published."""
     network = job["network"]
-    with torch.device("cpu"):
-        model = BertModel(BertConfig(**network["config"])).eval()
+    model = BertForSequenceClassification(BertConfig(**network["config"])).eval()
     sites = sc.find_sites(model, {"input_ids": torch.zeros(2, 8, dtype=torch.long)})
     whole = sum(parameter.numel() for parameter in model.parameters())
     del model
