@@ -27,7 +27,8 @@ class Stage:
     `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
     `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
     With a method of layers, `become` says what those that go turn into (see `replace_layers`): by default `collapse`
-    for `linear_fit`, `drop` for `block_influence`, `affine` for the others. Compensation then is `reconstruct` or none.
+    for `linear_fit`, `drop` for `block_influence`, `affine` for the others. Compensation then is `reconstruct` or none;
+    and `fold` merges what has become linear wherever that is exact and does not cost more.
 
     Raises:
         SettingsError: a field is outside its range, or the budget cannot be shared out over rounds or sites.
@@ -43,6 +44,7 @@ class Stage:
     one_by_one: bool = False
     multiple_of: int = 1
     become: Become | None = None
+    fold: bool = True
 
     def __post_init__(self) -> None:
         self._check_layers()
@@ -218,7 +220,7 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
 
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become"))
+    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become", "fold"))
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -235,6 +237,7 @@ def _stage(data: Mapping[str, Any]) -> Stage:
         one_by_one=data.get("one_by_one", False),
         multiple_of=data.get("multiple_of", 1),
         become=data.get("become"),
+        fold=data.get("fold", True),
     )
 
 
@@ -276,6 +279,8 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
     if stage.become is not None:
         data["become"] = stage.become
+    if not stage.fold:
+        data["fold"] = False
     data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
     return data
 

@@ -138,6 +138,7 @@ class Loop:
             show_default="collapse for linear_fit, drop for block_influence, else affine",
         ),
     ] = None
+    no_fold: Annotated[bool, _loop("--no-fold", help="Leave layers that have become linear as they are.")] = False
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
     train: Annotated[
         int | None,

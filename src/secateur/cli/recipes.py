@@ -204,4 +204,5 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         one_by_one=loop.one_by_one,
         multiple_of=1 if loop.multiple_of is None else loop.multiple_of,
         become=loop.become,  # type: ignore[arg-type]
+        fold=not loop.no_fold,
     )

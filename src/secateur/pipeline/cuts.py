@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from torch import nn
@@ -11,6 +11,7 @@ from secateur.budget import select, select_layers
 from secateur.compensation import repair
 from secateur.errors import UnknownNameError
 from secateur.finding import find_sites
+from secateur.folding import Folded, fold
 from secateur.methods import score
 from secateur.pipeline.progress import Run
 from secateur.plan import Plan, compose
@@ -55,10 +56,11 @@ def _layers(model: nn.Module, run: Run, stage: Stage, part: int) -> Cut:
     begun = time.perf_counter()
     found = replace_layers(model, sites, choices, run.task, become=stage.form, solve=stage.compensate != "none")
     chosen = {name for choice in choices for name in choice.activations}
+    folded = fold(found.model, run.task) if stage.fold else Folded(found.model, (), ())
     return Cut(
         cut=found.cut,
-        mended=found.model,
-        plan=replace(found.plan, method=stage.method.name),
+        mended=folded.model,
+        plan=Plan(stage.method.name, layers=found.plan.layers + folded.edits),
         scores=tuple(
             SiteScores(name, tuple(values.tolist()), (0,) if name in chosen else ())
             for name, values in scores.values.items()
