@@ -277,10 +277,7 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
             data |= {"macs": limit}
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
-    if stage.become is not None:
-        data["become"] = stage.become
-    if not stage.fold:
-        data["fold"] = False
+    data |= {"become": stage.form, "fold": stage.fold} if stage.method.granularity == "layer" else {}
     data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
     return data
 

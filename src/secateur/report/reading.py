@@ -88,12 +88,10 @@ def _reader(kind: Any) -> Reader:
     arguments = get_args(kind)
     if isinstance(kind, TypeVar) or kind is Any:
         return lambda value: value
-    if kind is LayerEdit:
-        return _layer
+    if is_dataclass(kind):
+        return _layer if kind is LayerEdit else _record(kind)
     if kind == tuple["Plan", ...]:  # a plan's steps are plans
         return lambda value: _sequence(_record(Plan), value)
-    if is_dataclass(kind):
-        return _record(kind)
     if isinstance(kind, UnionType):
         return partial(_optional, _reader(arguments[0]))
     if get_origin(kind) is dict:
