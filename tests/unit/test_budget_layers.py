@@ -151,7 +151,7 @@ def test_where_nothing_can_go_so_another_form_is_named() -> None:
 
 
 def test_nothing_goes_where_all_is_protected() -> None:
-    for budget in (Share(0.5), Below(9.0, relative=True), Below(9.0)):
+    for budget in (Share(0.5), Below(0.9, relative=True), Below(9.0)):
         assert chosen(budget, protect=("*",)) == []
 
 
