@@ -224,6 +224,8 @@ def _stage(data: Mapping[str, Any]) -> Stage:
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
+    if not isinstance(data.get("fold", True), bool):
+        raise SettingsError(f"fold is {data['fold']!r}; give true or false.")
     if isinstance(protect, str):
         raise SettingsError(f"protect is {protect!r}; give a list of patterns.")
     return Stage(

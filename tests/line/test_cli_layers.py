@@ -48,6 +48,7 @@ def test_a_network_of_the_zoo_collapses() -> None:
     text = commands.done("compress", *options, "--method", "linear_fit", "--count", 1, "--out", "run")
     assert "1 of 1 round kept" in text
     assert "0 of 0 units" not in text
+    assert "removes nothing" not in text
 
 
 def test_a_run_of_layers_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +71,7 @@ def test_a_run_of_layers_goes_on_where_it_was(folder: Path, monkeypatch: pytest.
     assert (folder / "run" / "plan.json").read_text() == (folder / "whole" / "plan.json").read_text()
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

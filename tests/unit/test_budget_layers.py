@@ -85,7 +85,7 @@ def test_at_any_cost_what_gets_dearer_collapses_too() -> None:
 def test_a_stretch_within_another_does_not_go_beside_it(inner: str, outer: str) -> None:
     found = (stretch("one", "a.act", modules=(inner,)), stretch("two", "b.act", modules=("x", outer)))
     sites = Sites((), activations=SITES.activations, stretches=found, macs=1000)
-    assert chosen(Share(1.0), sites=sites, become="collapse") == ["two"]
+    assert chosen(Below(9.0), sites=sites, become="collapse") == ["two"]
 
 
 def test_a_stretch_scores_as_its_most_important_activation() -> None:
@@ -123,7 +123,7 @@ def test_what_is_protected_stays_by_its_name_or_that_of_the_module_around(patter
 
 @pytest.mark.parametrize("pattern", ["a", "a.act", "a.*"])
 def test_a_stretch_with_a_protected_activation_stays(pattern: str) -> None:
-    assert chosen(Share(1.0), become="drop", protect=(pattern,)) == ["b.act"]
+    assert chosen(Below(9.0), become="drop", protect=(pattern,)) == ["b.act"]
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ def test_later_operators_read_what_earlier_ones_put_out_and_aim_at_the_original(
 
 def test_layers_behind_are_solved_anew_and_bring_the_output_nearer() -> None:
     model, x = chain(), rows(400, 5)
+    for layer in (0, 2, 4, 6):
+        model[layer].weight.data *= 2.0  # far from linear
     task = task_of(x)
     stretches = find_layers(model, task).stretches[:1]
     plain, _, alone = collapse(model, stretches, task, rows=400, others=False)
@@ -141,7 +143,7 @@ def test_layers_that_run_amid_a_stretch_aim_at_their_own_outputs() -> None:
     stretches = find_layers(model, task).stretches
     assert [one.modules for one in stretches] == [("stem",), ("one", "act", "two")]
     _, _, folds = collapse(model, stretches, task, rows=400)
-    assert {fold.layer: fold.error_after < 0.3 for fold in folds} == dict.fromkeys(
+    assert {fold.layer: fold.error_after < 0.5 for fold in folds} == dict.fromkeys(
         ("stem", "beside", "two", "head"), True
     )
 
