@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from secateur.compensation import compensate, repair
     from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
+    from secateur.explaining import explain
     from secateur.export import export_onnx, export_program
     from secateur.finding import find_sites
     from secateur.halves import stability
@@ -49,6 +50,7 @@ __all__ = [
     "apply",
     "compensate",
     "compress",
+    "explain",
     "export_onnx",
     "export_program",
     "find_sites",
@@ -76,6 +78,7 @@ _HOMES = {
     "compensation": ("compensate", "repair"),
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
+    "explaining": ("explain",),
     "export": ("export_onnx", "export_program"),
     "halves": ("stability",),
     "huggingface": ("from_pretrained", "save_pretrained"),

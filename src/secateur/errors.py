@@ -7,6 +7,7 @@ CompressionError
 │   └── UnknownNameError a name nobody knows; the nearest known ones are suggested
 ├── PlanError            a plan does not fit the model
 ├── BudgetError          a budget cannot be met
+├── FoldError            layers cannot be merged into one without a change of what they compute
 ├── ExactnessError       a cut network is not equal to the silenced original
 ├── OptimizerError       what an optimizer or a schedule holds cannot follow a cut
 ├── FileError            a file is damaged, unsafe or cannot be written
@@ -39,6 +40,10 @@ class PlanError(CompressionError):
 
 class BudgetError(CompressionError):
     """A budget cannot be met."""
+
+
+class FoldError(CompressionError):
+    """Layers cannot be merged into one without a change of what they compute."""
 
 
 class ExactnessError(CompressionError):

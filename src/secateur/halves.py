@@ -11,22 +11,10 @@ from torch import Tensor, nn
 from secateur.calibration import Watch
 from secateur.errors import DataError, SettingsError
 from secateur.methods import score
+from secateur.result import Agreement
 from secateur.scores import Method, Scores
 from secateur.sites import Sites
 from secateur.task import Batch, Task
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """What two halves of the data agree on at a site.
-
-    `correlation` is Spearman's, of all scores (None where all of a half are alike); `overlap` the share of the units
-    kept by one half that the other keeps as well, and `chance` what of that two random choices would share.
-    """
-
-    correlation: float | None
-    overlap: float
-    chance: float
 
 
 def stability(

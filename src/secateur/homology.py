@@ -134,7 +134,7 @@ class Positions:
     ) -> Float[Tensor, "some units dims"]:
         """The point of every example; `tokens` says which positions are no padding, where that is known."""
         if maps.shape[-1] > 1:
-            return maps.mean((-2, -1))[..., None]
+            return _mean_map(maps, tokens)[..., None]
         rows = maps[..., 0]
         if rows.shape[-1] == 1:
             return rows
@@ -148,6 +148,17 @@ class Positions:
         number = tokens.cumsum(1) if self.place == "first" else tokens.flip(1).cumsum(1).flip(1)
         chosen = (tokens & (number <= self.count))[:, None].expand_as(rows)
         return rows[chosen].reshape(*rows.shape[:2], self.count)
+
+
+def _mean_map(
+    maps: Float[Tensor, "examples units height width"], tokens: Bool[Tensor, "examples tokens"] | None
+) -> Float[Tensor, "some units"]:
+    """The mean over each map; where it is as wide as a text has tokens, over those that are no padding."""
+    if tokens is None or tokens.shape != (len(maps), maps.shape[-1]):
+        return maps.mean((-2, -1))
+    found = tokens.sum(1)
+    some = found > 0
+    return (maps.mean(-2) * tokens[:, None])[some].sum(-1) / found[some, None]
 
 
 def _merges(clouds: Float[Tensor, "points units dims"]) -> Float[Tensor, "units points-1"]:

@@ -285,7 +285,7 @@ def _plan(data: dict[str, Any]) -> Plan:
         biased=tuple(data.pop("biased")),
         certificate=Certificate(**certificate) if certificate else None,
         attributes=tuple(_resize(resize) for resize in data.pop("attributes", ())),
-        layers=tuple(_layer(layer) for layer in data.pop("layers", ())),
+        layers=tuple(layer_of(layer) for layer in data.pop("layers", ())),
         steps=tuple(_plan(step) for step in data.pop("steps", ())),
         **data,
     )
@@ -305,7 +305,8 @@ def _edit(data: dict[str, Any]) -> Edit:
     return Edit(**{**data, "removed": removed, "with_it": tuple(data["with_it"])})
 
 
-def _layer(data: dict[str, Any]) -> LayerEdit:
+def layer_of(data: dict[str, Any]) -> LayerEdit:
+    """What became of some layers, from the plain data in a plan's JSON; raises whatever is wrong with it."""
     return LayerEdit(**{**data, "changes": tuple(_change(change) for change in data["changes"])})
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from secateur import methods
-from secateur.budget import Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget import Become, Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget.layers import BECOMES
 from secateur.budget.ranking import nearest
 from secateur.compensation import HOWS, How
 from secateur.errors import FileError, SettingsError, UnknownNameError
 from secateur.recovery import Recovery
 from secateur.scores import Method
 
+_FORMS: Mapping[str, Become] = {"linear_fit": "collapse", "block_influence": "drop"}
 BUDGETS = ("share", "count", "below", "params", "macs")
 
 
@@ -24,6 +26,9 @@ class Stage:
     The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
     `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
     `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
+    With a method of layers, `become` says what those that go turn into (see `replace_layers`): by default `collapse`
+    for `linear_fit`, `drop` for `block_influence`, `affine` for the others. Compensation then is `reconstruct` or none;
+    and `fold` merges what has become linear wherever that is exact and does not cost more.
 
     Raises:
         SettingsError: a field is outside its range, or the budget cannot be shared out over rounds or sites.
@@ -38,8 +43,11 @@ class Stage:
     protect: tuple[str, ...] = ()
     one_by_one: bool = False
     multiple_of: int = 1
+    become: Become | None = None
+    fold: bool = True
 
     def __post_init__(self) -> None:
+        self._check_layers()
         if self.rounds < 1:
             raise SettingsError(f"rounds is {self.rounds}; at least one is needed.")
         if self.multiple_of < 1:
@@ -52,6 +60,23 @@ class Stage:
                 raise SettingsError(f"one_by_one goes site by site, and {self.budget} is for all; {remedy}")
             case Count(int() as units) if units < self.rounds:
                 raise SettingsError(f"count is {units} in {self.rounds} rounds; each needs at least one unit.")
+
+    def _check_layers(self) -> None:
+        name = self.method.name
+        if self.become is not None and self.become not in BECOMES:
+            raise UnknownNameError("form that a layer can become", self.become, BECOMES)
+        if self.method.granularity != "layer":
+            if self.become is not None:
+                raise SettingsError(f"become is {self.become!r}, but {name} removes units; leave it out.")
+        elif self.compensate not in ("none", "reconstruct"):
+            raise SettingsError(f"{name} removes layers: compensate is {self.compensate!r}; give reconstruct or none.")
+        elif self.one_by_one or self.multiple_of > 1:
+            raise SettingsError(f"{name} removes layers: one_by_one and multiple_of are for units; leave them out.")
+
+    @property
+    def form(self) -> Become:
+        """What layers that go turn into."""
+        return self.become or _FORMS.get(self.method.name, "affine")
 
     def part(self, number: int, widths: Mapping[str, tuple[int, int, int]] | None = None) -> Budget:
         """The budget of round `number` (from 0), for the network that the round before has left.
@@ -195,7 +220,7 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
 
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one", "multiple_of"))
+    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become", "fold"))
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -211,6 +236,8 @@ def _stage(data: Mapping[str, Any]) -> Stage:
         protect=tuple(protect),
         one_by_one=data.get("one_by_one", False),
         multiple_of=data.get("multiple_of", 1),
+        become=data.get("become"),
+        fold=data.get("fold", True),
     )
 
 
@@ -250,6 +277,7 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
             data |= {"macs": limit}
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
+    data |= {"become": stage.form, "fold": stage.fold} if stage.method.granularity == "layer" else {}
     data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
     return data
 

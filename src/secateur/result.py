@@ -85,6 +85,19 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """What two halves of the data agree on at a site.
+
+    `correlation` is Spearman's, of all scores (None where all of a half are alike); `overlap` the share of the units
+    kept by one half that the other keeps as well, and `chance` what of that two random choices would share.
+    """
+
+    correlation: float | None
+    overlap: float
+    chance: float
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One epoch of recovery."""
 

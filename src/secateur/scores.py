@@ -8,15 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from secateur.sites import Sites
-from secateur.stats import Statistic
+from secateur.stats import PairStatistic, Statistic
 from secateur.task import Task
 
 Tap = Literal["pre", "post"]
+Granularity = Literal["unit", "layer"]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One float64 number per unit and site; higher is always more important.
+    """One float64 number per unit and site, or one per activation; higher is always more important.
 
     `comparable` says that scores of different sites are on one scale.
     """
@@ -58,6 +59,26 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Rectified:
+    """What every activation reads and what it gives, at all positions and tokens; seen is a statistic of each.
+
+    Padding of texts is left out.
+    """
+
+    empty: Callable[[], PairStatistic]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What goes into the residual block around every activation and what comes out; seen is a statistic of each.
+
+    Of activations in no residual block nothing is seen. Padding of texts is left out.
+    """
+
+    empty: Callable[[], PairStatistic]
+
+
+@dataclass(frozen=True)
 class Gates:
     """The slope of each example's loss in a gate on each unit; seen are moments of `measure` of it, over examples.
 
@@ -69,19 +90,24 @@ class Gates:
     measure: Callable[[Tensor], Tensor]
 
 
-Look = Reads | Maps | Points | Gates
+Look = Reads | Maps | Points | Rectified | Blocks | Gates
 
 
 @runtime_checkable
 class Method(Protocol):
-    """A way to score units. Its fields are its settings.
+    """A way to score units, or layers. Its fields are its settings.
 
-    `name` is the file's name. `score` looks at the model, and at the task's calibration data where it needs any; it
-    leaves both exactly as found, is repeatable to the bit, and does not depend on how the data is batched.
+    `name` is the file's name, `granularity` what it scores: `unit` (units of sites, as `find_sites` gives them) or
+    `layer` (activations, as `find_layers` gives them). `score` looks at the model, and at the task's calibration
+    data where it needs any; it leaves both exactly as found, is repeatable to the bit, and does not depend on how the
+    data is batched.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def granularity(self) -> Granularity: ...
 
     def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores: ...
 

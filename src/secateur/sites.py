@@ -152,16 +152,46 @@ class Activation:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Layers between two values of the traced graph, `source` and `node`, that one linear operator can stand for.
+
+    `activations` are the rectifiers inside, by name. In the place of the first of `modules` comes a convolution of
+    shape [`outputs`, `inputs`, *`kernel`] with these strides, half its kernel as padding, or, where the kernel has no
+    axes, a linear layer; the other modules become Identity. `then` is the rectifier that ends the only module of a
+    stretch, and stays behind the operator; `has_path` says that what comes in gets to the end around all layers of
+    this module (a residual block). `macs` are those of the stretch for one example, `macs_after` those of the
+    operator.
+    """
+
+    name: str
+    activations: tuple[str, ...]
+    source: str
+    node: str
+    modules: tuple[str, ...]
+    inputs: int
+    outputs: int
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    then: str = ""
+    has_path: bool = False
+    macs: int = 0
+    macs_after: int = 0
+
+
+@dataclass(frozen=True)
 class Sites:
     """All sites of a model, in the order of the data, beside what is pinned and what every tensor costs.
 
-    `activations` are what methods of layers look at, as `find_activations` gives them.
+    `activations` and `stretches` are what methods of layers look at, as `find_layers` gives them, with the `macs` of
+    the whole model for one example.
     """
 
     sites: tuple[Site, ...]
     pinned: tuple[Pinned, ...] = ()
     tensors: tuple[TensorCost, ...] = ()
     activations: tuple[Activation, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    macs: int = 0
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)

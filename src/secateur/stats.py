@@ -17,6 +17,19 @@ class Statistic(Protocol):
     def observe(self, rows: Shaped[Tensor, "rows units"]) -> Self: ...
 
 
+@runtime_checkable
+class PairStatistic(Protocol):
+    """Something known about units after what goes into them and what comes out has been seen, side by side.
+
+    All axes but the last are rows. `is_finite` says whether all that was seen were finite numbers.
+    """
+
+    @property
+    def is_finite(self) -> bool: ...
+
+    def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> Self: ...
+
+
 @dataclass(frozen=True)
 class Moments:
     """Count, sums of deviations from a shift, and of their squares: mean and variance of every unit.
@@ -95,6 +108,92 @@ class Moments:
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype.is_floating_point else torch.float64
+
+
+@dataclass(frozen=True)
+class Line:
+    """Means, variances and covariance of what goes into every unit and what comes out: the line between them.
+
+    The least-squares line is `slope * z + intercept`; `unexplained` is the mean square that it misses. Population
+    variances, in float64.
+    """
+
+    count: int
+    mean_in: Float64[Tensor, " units"]
+    mean_out: Float64[Tensor, " units"]
+    var_in: Float64[Tensor, " units"]
+    cov: Float64[Tensor, " units"]
+    var_out: Float64[Tensor, " units"]
+
+    @staticmethod
+    def empty() -> "Line":
+        """Nothing seen yet."""
+        nothing = torch.zeros(0, dtype=torch.float64)
+        return Line(0, *[nothing] * 5)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that was seen were finite numbers."""
+        return all(bool(torch.isfinite(part).all()) for part in (self.var_in, self.cov, self.var_out))
+
+    @property
+    def slope(self) -> Float64[Tensor, " units"]:
+        """Covariance by variance; 0 where nothing varies that goes in."""
+        varies = self.var_in > 0
+        return torch.where(varies, self.cov / torch.where(varies, self.var_in, 1.0), 0.0)
+
+    @property
+    def intercept(self) -> Float64[Tensor, " units"]:
+        """What the line gives at 0."""
+        return self.mean_out - self.slope * self.mean_in
+
+    @property
+    def unexplained(self) -> Float64[Tensor, " units"]:
+        """The variance of what comes out that the line leaves."""
+        return (self.var_out - self.slope * self.cov).clamp(min=0.0)
+
+    def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> "Line":
+        """The moments with these seen as well."""
+        count = pre[..., 0].numel()
+        if count == 0:
+            return self
+        over = tuple(range(pre.dim() - 1))
+        dtype = torch.float64 if pre.dtype == torch.float64 else torch.float32
+        off_in, shift_in = _deviations(pre.to(dtype), self.mean_in)
+        off_out, shift_out = _deviations(post.to(dtype), self.mean_out)
+        rest_in, rest_out = (off.mean(over).double() for off in (off_in, off_out))
+        cov = (off_in * off_out).mean(over).double() - rest_in * rest_out
+        var_in, var_out = (off.square_().mean(over).double() for off in (off_in, off_out))
+        means = shift_in + rest_in, shift_out + rest_out
+        return self.merge(Line(count, *means, var_in - rest_in.square(), cov, var_out - rest_out.square()))
+
+    def merge(self, other: "Line") -> "Line":
+        """The moments of both samples together (Chan, Golub & LeVeque 1979)."""
+        if self.count == 0 or other.count == 0:
+            return other if self.count == 0 else self
+        count = self.count + other.count
+        share = other.count / count
+        step_in, step_out = other.mean_in - self.mean_in, other.mean_out - self.mean_out
+
+        def joined(own: Tensor, others: Tensor, steps: Tensor) -> Tensor:
+            return (1.0 - share) * own + share * others + (1.0 - share) * share * steps
+
+        return Line(
+            count,
+            self.mean_in + share * step_in,
+            self.mean_out + share * step_out,
+            joined(self.var_in, other.var_in, step_in.square()).clamp(min=0.0),
+            joined(self.cov, other.cov, step_in * step_out),
+            joined(self.var_out, other.var_out, step_out.square()).clamp(min=0.0),
+        )
+
+
+def _deviations(
+    rows: Shaped[Tensor, "*rows units"], mean: Float64[Tensor, " earlier"]
+) -> tuple[Shaped[Tensor, "*rows units"], Float64[Tensor, " units"]]:
+    """The rows less a shift near their mean, which is that of earlier rows where there are any; and the shift."""
+    shift = mean.to(rows.dtype) if len(mean) else rows.mean(tuple(range(rows.dim() - 1)))
+    return rows - shift, shift.double()
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def _computes(traced: Traced, given: Arguments, wanted: Sequence[Tensor]) -> boo
 
 def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExportedProgram:
     bound = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
-    shapes = pytree.tree_map(lambda v: {0: Dim.AUTO} if isinstance(v, Tensor) and v.dim() else None, bound)
+    shapes = pytree.tree_map(_free, bound)
     try:
         with quiet(), unfused_attention(), Unfolded():
             return torch.export.export(model, args, kwargs, strict=False, dynamic_shapes=shapes or None)
@@ -162,6 +162,14 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             f"{type(model).__name__}: torch.export cannot follow its forward: {reason_of(error)}{in_code(error)}; "
             f"{NO_VALUES}"
         ) from error
+
+
+def _free(value: Any) -> dict[int, Any] | None:
+    """The sizes of an input that may change: its rows, and its tokens where it holds whole numbers or a mask."""
+    if not isinstance(value, Tensor) or not value.dim():
+        return None
+    has_tokens = value.dim() > 1 and not value.is_floating_point()
+    return {0: Dim.AUTO, 1: Dim.AUTO} if has_tokens else {0: Dim.AUTO}
 
 
 def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:

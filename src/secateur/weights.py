@@ -1,11 +1,11 @@
-"""The weights that make each unit, and those that read it."""
+"""The weights that make each unit, those that read it, and those that lead to an activation."""
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
 from secateur.inference import device_of
-from secateur.sites import Site, TensorAxis
+from secateur.sites import Activation, Site, TensorAxis
 
 
 def making(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
@@ -18,6 +18,12 @@ def reading(model: nn.Module, site: Site) -> Float64[Tensor, "units entries"]:
     if not site.read_by:
         return torch.ones(site.units, 1, dtype=torch.float64, device=device_of(model))
     return along(model, site, site.read_by)
+
+
+def leading(model: nn.Module, activation: Activation) -> Float64[Tensor, " entries"]:
+    """All entries of the weights of the layers whose outputs an activation reads, through norms and sums alone."""
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    return torch.cat([tensors[name].detach().double().flatten() for name in activation.before])
 
 
 def along(model: nn.Module, site: Site, axes: tuple[TensorAxis, ...]) -> Float64[Tensor, "units entries"]:

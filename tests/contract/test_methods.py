@@ -1,4 +1,4 @@
-"""What every method promises; methods are found by their files, and so are their oracles."""
+"""What every method of units promises; methods are found by their files, and so are their oracles."""
 
 import copy
 import importlib
@@ -24,7 +24,9 @@ ROWS = 60
 WITHOUT_DATA = {"bn_scale", "chance", "fpgm", "group_norm", "magnitude"}
 KEEPING_ZEROS = {"chance", "fpgm"}  # by intent: a filter of zeros need not be near the others
 
-every_method = pytest.mark.parametrize("name", methods.names())
+NAMES = tuple(name for name in methods.names() if methods.get(name).granularity == "unit")
+
+every_method = pytest.mark.parametrize("name", NAMES)
 
 
 class Net(nn.Module):
@@ -159,7 +161,7 @@ def test_float32_agrees_with_float64(name: str) -> None:
     assert_equal(found, scored(name, Net().double(), task_of(torch.float64)).values, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in methods.names() if name not in KEEPING_ZEROS])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in KEEPING_ZEROS])
 def test_a_dead_unit_scores_lowest(name: str) -> None:
     for site, values in usual(name).values.items():
         assert int(values.argmin()) == DEAD[site]
@@ -190,8 +192,8 @@ def test_one_row_is_too_few_for_what_looks_at_data(name: str) -> None:
 @every_method
 def test_scoring_together_is_scoring_alone(name: str) -> None:
     model, task = Net(), task_of()
-    together = methods.score_all(model, find_sites(model, task), task, [methods.get(each) for each in methods.names()])
-    assert list(together) == list(methods.names())
+    together = methods.score_all(model, find_sites(model, task), task, [methods.get(each) for each in NAMES])
+    assert list(together) == list(NAMES)
     assert_equal(together[name].values, usual(name).values)
     assert together[name].comparable == usual(name).comparable
 
@@ -207,7 +209,7 @@ def test_an_unknown_setting_is_refused(name: str) -> None:
 
 def oracles() -> list[tuple[str, str]]:
     """Every method with the names of the functions in its oracle that say what it gives under some settings."""
-    settings = {name: importlib.import_module(f"oracles.{name}").SETTINGS for name in methods.names()}
+    settings = {name: importlib.import_module(f"oracles.{name}").SETTINGS for name in NAMES}
     return [(name, variant) for name, variants in settings.items() for variant in ("score", *variants)]
 
 
@@ -235,10 +237,10 @@ def layer_of(model: nn.Sequential, task: Task) -> Layer:
 
 
 def test_the_methods_are_the_files() -> None:
-    assert methods.names() == (
+    assert (
         *("activation_std", "apoz", "bn_scale", "chance", "dense", "fpgm", "group_norm", "hrank", "magnitude"),
         *("obce", "ocnna", "pbce", "taylor"),
-    )
+    ) == NAMES
 
 
 def test_an_unknown_method_suggests_the_nearest() -> None:
@@ -303,6 +305,6 @@ def test_methods_that_watch_alike_share_one_pass() -> None:
 
 def test_what_watches_maps_or_rows_shares_one_pass_and_gradients_take_another() -> None:
     model, task, seen = Net(), task_of(), []
-    chosen = [methods.get(name) for name in methods.names()]
+    chosen = [methods.get(name) for name in NAMES]
     methods.score_all(model, find_sites(model, task), task, chosen, watch=seen.append)
     assert [event.done for event in seen] == [1, 2, 3, 1, 2, 3]

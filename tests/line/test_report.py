@@ -1,7 +1,6 @@
 """The report, opened in a real browser: everything is there, works, and asks no network for anything."""
 
 import math
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from browsing import chromium, visiting
 from fixtures.report_sample import HOSTILE, sample
 from secateur import report
 from secateur.plan import Edit, Plan
@@ -16,8 +16,6 @@ from secateur.report.fates import fates
 from secateur.report.page import CONTENTS
 from secateur.result import Latency, Result, to_json
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 Visit = Callable[..., Any]
 
 
@@ -77,38 +75,21 @@ EDGES = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on the PATH to open the report with")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: the report is not opened"
-    )
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
 def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
     """Opens the report of a result; afterwards, nothing may have been reported as wrong nor asked of a network."""
-    wrong: list[str] = []
-    asked: list[str] = []
     path = tmp_path / "report.html"
 
     def open_report(result: Result[None], **options: Any) -> Any:
         report.write(to_json(result), path)
-        page = browser.new_page(**options)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        return page
+        return visited(path, **options)
 
-    yield open_report
-    assert not wrong
-    assert set(asked) <= {path.as_uri()}
+    with visiting(browser, path) as visited:
+        yield open_report
 
 
 @pytest.mark.parametrize("result", EDGES.values(), ids=EDGES.keys())

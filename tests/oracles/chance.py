@@ -3,6 +3,7 @@
 import torch
 
 from oracles.layer import Array, Layer
+from oracles.rectifier import Rectifier
 
 
 def score(layer: Layer) -> Array:
@@ -16,3 +17,12 @@ def seeded(layer: Layer) -> Array:
 
 
 SETTINGS = {"seeded": {"seed": 7}}
+
+
+def layers(rectifier: Rectifier) -> float:
+    """A number for each activation."""
+    draws = torch.rand(rectifier.number + 1, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return float(draws[-1])
+
+
+OF_LAYERS = {"layers": {"seed": 3, "granularity": "layer"}}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from oracles.layer import Array, Layer
+from oracles.rectifier import Rectifier
 
 
 def score(layer: Layer) -> Array:
@@ -16,3 +17,16 @@ def absolute(layer: Layer) -> Array:
 
 
 SETTINGS = {"absolute": {"p": 1}}
+
+
+def layers(rectifier: Rectifier) -> float:
+    """The root of the mean square of all weights that lead to an activation."""
+    return float(np.sqrt(sum(w**2 for w in rectifier.incoming.flat) / rectifier.incoming.size))
+
+
+def absolute_layers(rectifier: Rectifier) -> float:
+    """The mean of their absolute values."""
+    return sum(abs(w) for w in rectifier.incoming.flat) / rectifier.incoming.size
+
+
+OF_LAYERS = {"layers": {"granularity": "layer"}, "absolute_layers": {"granularity": "layer", "p": 1}}

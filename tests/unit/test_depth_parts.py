@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 import secateur as sc
-from secateur.depth import KINDS, Affine, built, change_, has_weights, part_of
+from secateur.depth import KINDS, Affine, Ones, built, change_, has_weights, part_of
 from secateur.errors import ModelError, PlanError
 from secateur.plan import Part, Swap
 
 MODULES = [
     nn.Identity(),
     Affine(5, -3),
+    Ones(2),
     nn.Linear(3, 4),
     nn.Linear(3, 4, bias=False),
     nn.Conv1d(4, 6, 3, stride=2, padding="valid", bias=False),

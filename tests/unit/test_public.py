@@ -26,6 +26,7 @@ NAMES = [
     "apply",
     "compensate",
     "compress",
+    "explain",
     "export_onnx",
     "export_program",
     "find_sites",

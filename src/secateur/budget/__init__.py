@@ -2,6 +2,22 @@
 
 from secateur.budget.amounts import Below, Budget, Count, Macs, Params, Share, parse
 from secateur.budget.choice import select
+from secateur.budget.layers import Become, Choice, select_layers
 from secateur.budget.outcome import Cost, cost, plan_of
 
-__all__ = ["Below", "Budget", "Cost", "Count", "Macs", "Params", "Share", "cost", "parse", "plan_of", "select"]
+__all__ = [
+    "Become",
+    "Below",
+    "Budget",
+    "Choice",
+    "Cost",
+    "Count",
+    "Macs",
+    "Params",
+    "Share",
+    "cost",
+    "parse",
+    "plan_of",
+    "select",
+    "select_layers",
+]

@@ -1,44 +1,49 @@
 """From data to statistics: passes over the calibration data that watch units, forwards or with gradients."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.fx import Node
 
 from secateur.calibration.gradients import gate_slopes
-from secateur.calibration.taps import Batch, Places, taps_of
-from secateur.errors import DataError
-from secateur.graph import Traced
+from secateur.calibration.pairs import check_finite
+from secateur.calibration.places import Batch, Places
+from secateur.calibration.taps import layers_watched, measured, taps_of
+from secateur.errors import DataError, ModelError
+from secateur.graph import Operator, Traced
+from secateur.homology import Cloud
 from secateur.inference import evaluating
+from secateur.padding import Padding, texts_of
 from secateur.result import Event
-from secateur.scores import Gates, Look
+from secateur.scores import Gates, Look, Points, Tap
 from secateur.sites import Sites
 from secateur.stats import Moments
 from secateur.task import Arguments, Task
 from secateur.tracing import trace
 
-__all__ = ["Watch", "calibrate", "calibrate_all"]
+__all__ = ["Watch", "calibrate", "calibrate_all", "measured", "observe", "watched_layers"]
 
 Watch = Callable[[Event], None] | None
 Step = Callable[[Any, Arguments, int], None]
+Clouds = dict[str, tuple[Cloud, ...]]
 
 
 def calibrate(model: nn.Module, sites: Sites, task: Task, look: Look, *, watch: Watch = None) -> dict[str, Any]:
-    """For every site, what is seen there; see `calibrate_all`."""
+    """For every site, or activation, what is seen there; see `calibrate_all`."""
     return calibrate_all(model, sites, task, [look], watch=watch)[look]
 
 
 def calibrate_all(
     model: nn.Module, sites: Sites, task: Task, looks: Sequence[Look], *, watch: Watch = None
 ) -> dict[Look, dict[str, Any]]:
-    """For every look, what is seen at every site.
+    """For every look, what is seen at every site, or activation.
 
     One forward pass over the calibration data for all that watch outputs, and one with gradients for all that watch
-    gates; memory does not grow with the data, but for looks at points, which are kept.
+    gates; memory does not grow with the data, but for looks at points, which are kept. Padding of texts never counts.
 
     Raises:
-        DataError: fewer than two rows of data, or maps that are NaN or infinite.
+        DataError: fewer than two rows of data, or values that are NaN or infinite.
         ModelError: what a look asks for cannot be followed to where a site's units are made or read.
     """
     traced = trace(model, task)
@@ -47,8 +52,9 @@ def calibrate_all(
     seen: dict[Look, dict[str, Any]] = {}
     with evaluating(model):
         if outputs:
-            taps = taps_of(traced, sites, outputs)
-            _pass(task, lambda _, arguments, rows: _forward(traced, taps, arguments, rows), watch)
+            taps, texts = taps_of(traced, sites, outputs), texts_of(traced)
+            _pass(task, lambda _, given, rows: _forward(traced, taps, given, (rows, texts.padding(given))), watch)
+            check_finite(taps)
             seen |= taps.seen
         if gates:
             slopes: dict[Look, dict[str, Any]] = {
@@ -57,6 +63,39 @@ def calibrate_all(
             _pass(task, lambda *given: _slopes(traced, sites, task, slopes, given), watch)
             seen |= slopes
     return seen
+
+
+def observe(
+    model: nn.Module, sites: Sites, task: Task, look: Points, see: Callable[[Any, Clouds], None], *, watch: Watch = None
+) -> None:
+    """Hands every batch, and what a look sees of it at every site, to a function; nothing else is kept.
+
+    Raises:
+        DataError: fewer than two rows of data, or maps that are NaN or infinite.
+        ModelError: a site's units cannot be followed to what makes them.
+    """
+    traced = trace(model, task)
+    texts = texts_of(traced)
+
+    def step(batch: Any, arguments: Arguments, rows: int) -> None:
+        taps = taps_of(traced, sites, [look])
+        _forward(traced, taps, arguments, (rows, texts.padding(arguments)))
+        see(batch, taps.seen[look])
+
+    with evaluating(model):
+        _pass(task, step, watch)
+
+
+def watched_layers(model: nn.Module, sites: Sites, task: Task, tap: Tap) -> dict[str, tuple[str, ...]]:
+    """For every site, the weights behind whose layers its units can be watched; none where they cannot."""
+    traced = trace(model, task)
+    found: dict[str, tuple[str, ...]] = {}
+    for site in sites:
+        try:
+            found[site.name] = layers_watched(traced, site, tap)
+        except ModelError:
+            found[site.name] = ()
+    return found
 
 
 def rows_in(arguments: Arguments) -> int:
@@ -81,25 +120,20 @@ def _pass(task: Task, step: Step, watch: Watch) -> None:
         )
 
 
-def _forward(traced: Traced, taps: Places, arguments: Arguments, rows: int) -> None:
-    batch = Batch(rows, _tokens(traced.model, arguments))
+def _forward(traced: Traced, taps: Places, arguments: Arguments, given: tuple[int, Padding]) -> None:
+    rows, padding = given
 
-    def around(node: Any, args: tuple[Any, ...], operator: Callable[..., Any]) -> Any:
-        for see in taps.before.get(node.name, ()):
+    def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
+        before, after = (places.get(node.name, ()) for places in (taps.before, taps.after))
+        batch = Batch(rows, padding.at(node) if before or after else None)
+        for see in before:
             see(args, batch)
         value = operator(*args)
-        for see in taps.after.get(node.name, ()):
+        for see in after:
             see(value, batch)
         return value
 
     traced.run(arguments, around)
-
-
-def _tokens(model: nn.Module, arguments: Arguments) -> Tensor | None:
-    """Which tokens are no padding, as a Hugging Face model is told."""
-    args, kwargs = arguments
-    mask = inspect.signature(model.forward).bind(*args, **kwargs).arguments.get("attention_mask")
-    return mask != 0 if isinstance(mask, Tensor) and mask.dim() == 2 else None
 
 
 def _slopes(

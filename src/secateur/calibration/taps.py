@@ -1,8 +1,7 @@
 """Where units can be watched in a graph: where they are read, and where each layer that makes them puts them out."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,25 +10,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
+from secateur import padding
+from secateur.calibration.blocks import at_blocks
+from secateur.calibration.pairs import at_activations
+from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.homology import Cloud
 from secateur.reading import values_read
-from secateur.scores import Look, Maps, Points, Reads, Tap
-from secateur.sites import Site, Sites, TensorAxis
+from secateur.scores import Blocks, Look, Maps, Points, Reads, Rectified, Tap
+from secateur.sites import Read, Site, Sites, TensorAxis
 from secateur.stats import Moments
 from secateur.tracing import weight_of
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a batch holds: so many examples, and which of their tokens are no padding, where that is known."""
-
-    examples: int
-    tokens: Tensor | None = None
-
-
-Seeing = Callable[[Any, Batch], None]
 
 _NORMS = {"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm", "dropout", "dropout_", "contiguous"}
 _ACTIVATIONS = {
@@ -40,20 +32,12 @@ _ACTIVATIONS = {
 _ARITHMETIC = _ACTIVATIONS | {"add", "div", "erf", "exp", "mul", "neg", "pow", "square", "sub"}
 
 
-@dataclass(frozen=True)
-class Places:
-    """What looks at which node, before it runs (its arguments) or after (its value), and what was seen so far."""
-
-    before: dict[str, list[Seeing]] = field(default_factory=lambda: defaultdict(list))
-    after: dict[str, list[Seeing]] = field(default_factory=lambda: defaultdict(list))
-    seen: dict[Look, dict[str, Any]] = field(default_factory=dict)
-
-
 def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
     """Where in a graph to look, for looks at outputs.
 
     Raises:
-        ModelError: a look asks for maps, and a site's units cannot be followed to what makes them.
+        ModelError: a look asks for maps, and a site's units cannot be followed to what makes them; or for
+            activations, and the sites hold none.
     """
     places = Places()
     for look in looks:
@@ -62,7 +46,35 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
                 _at_reads(places, sites, look)
             case Maps() | Points():
                 _at_makers(places, traced, sites, look)
+            case Rectified():
+                at_activations(places, traced, sites, look)
+            case Blocks():
+                at_blocks(places, traced, sites, look)
     return places
+
+
+def layers_watched(traced: Traced, site: Site, tap: Tap) -> tuple[str, ...]:
+    """The weights behind whose layers looks at makers watch a site, in the order of what is seen there.
+
+    Raises:
+        ModelError: examples do not lie along the first axis there.
+    """
+    return tuple(maker.lane.tensor for maker in _makers(traced, site, tap))
+
+
+def measured(look: Maps, maps: Tensor, tokens: Tensor | None) -> Float[Tensor, "examples units"]:
+    """A number for every map, of texts without their padding: those with as many tokens are measured together."""
+    axis = -2 if maps.shape[-1] == 1 else -1
+    if tokens is None or tokens.shape != (len(maps), maps.shape[axis]):
+        return look.measure(maps)
+    lengths = tokens.sum(1)
+    found, places = [], []
+    for length in lengths[lengths > 0].unique().tolist():
+        some = (lengths == length).nonzero().flatten()
+        entries = maps[some].movedim(axis, 1)[tokens[some]]
+        found.append(look.measure(entries.unflatten(0, (-1, length)).movedim(1, axis)))
+        places.append(some)
+    return torch.cat(found)[torch.cat(places).argsort()]
 
 
 def check_examples_first(site: Site, node: Any) -> None:
@@ -72,23 +84,42 @@ def check_examples_first(site: Site, node: Any) -> None:
         ModelError: names the site.
     """
     value: Any = node.meta.get("val") if isinstance(node, Node) else None
-    if isinstance(value, Tensor) and not (value.dim() and isinstance(value.shape[0:1][0], torch.SymInt)):
+    if isinstance(value, Tensor) and not (_symbols_first(value) & _examples(node)):
         raise ModelError(
             f"{site.name}: examples do not lie along the first axis of {node.name}; score it with a method that does "
             "not look at each example, such as dense or magnitude."
         )
 
 
+def _examples(node: Node) -> set[Any]:
+    """The symbols that stand for how many examples a graph is given."""
+    inputs = [each.meta.get("val") for each in node.graph.nodes if each.op == "placeholder"]
+    return {symbol for value in inputs if isinstance(value, Tensor) for symbol in _symbols_first(value)}
+
+
+def _symbols_first(value: Tensor) -> set[Any]:
+    """The symbols in the length of a value's first axis."""
+    size: Any = value.shape[0] if value.dim() else 0
+    return set(size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else set()
+
+
 def _at_reads(places: Places, sites: Sites, look: Reads) -> None:
     """Each site is watched at its first reader that is not a norm."""
     seen = places.seen[look] = {site.name: look.empty() for site in sites}
 
-    def see(site: Site, read: Any, args: tuple[Any, ...], _: Batch) -> None:
-        seen[site.name] = seen[site.name].observe(values_read(args[read.operand], read, site.units))
+    def see(site: Site, read: Read, args: tuple[Any, ...], batch: Batch) -> None:
+        seen[site.name] = seen[site.name].observe(_rows(args[read.operand], read, site.units, batch.tokens))
 
     for site in sites:
         read = next((read for read in site.reads if not read.is_norm), site.reads[0])
         places.before[read.node].append(partial(see, site, read))
+
+
+def _rows(value: Tensor, read: Read, units: int, tokens: Tensor | None) -> Tensor:
+    """A tensor that is read, as [rows, units], without padding."""
+    rows = values_read(value, read, units)
+    shown = padding.seen(tokens, value.shape, read.axes)
+    return rows if shown is None else rows[values_read(shown.expand_as(value), read, units)[:, 0]]
 
 
 def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points) -> None:
@@ -99,7 +130,7 @@ def _at_makers(places: Places, traced: Traced, sites: Sites, look: Maps | Points
     def see(place: tuple[str, int], maker: "_Maker", value: Tensor, batch: Batch) -> None:
         name, number = place
         maps = _maps(value, maker, batch.examples)
-        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else look.measure(maps)
+        rows = look.measure(maps, batch.tokens) if isinstance(look, Points) else measured(look, maps, batch.tokens)
         if not bool(torch.isfinite(rows).all()):
             raise DataError(f"{name}: {maker.node} puts out maps that are NaN or infinite; look at data and weights.")
         parts = seen[name]

@@ -5,6 +5,7 @@ import typer
 from secateur.cli.apply import apply
 from secateur.cli.compress import compress
 from secateur.cli.demo import demo
+from secateur.cli.explain import explain
 from secateur.cli.export import export
 from secateur.cli.grouping import command
 from secateur.cli.measure import measure
@@ -16,7 +17,7 @@ from secateur.cli.score import score
 from secateur.cli.sites import sites
 from secateur.cli.verify import verify
 
-COMMANDS = (methods, sites, score, plan, apply, recover, measure, compress, verify, export, report, demo)
+COMMANDS = (methods, sites, score, plan, apply, recover, measure, compress, explain, verify, export, report, demo)
 
 app = typer.Typer(
     help="Trained networks made smaller, with the reason for every cut.",

@@ -70,12 +70,13 @@ class Amount:
     """The budget, as written."""
 
     remove: Annotated[
-        str | None, _amount(metavar="SHARE", help="The share of the units that goes: 40% or 0.4, of every site.")
+        str | None,
+        _amount(metavar="SHARE", help="The share that goes: 40% or 0.4, of the units of every site, or of the layers."),
     ] = None
     of: Annotated[
         str | None, _amount(metavar="site|model", help="With --remove: of every site alike, or over the model.")
     ] = None
-    count: Annotated[int | None, _amount(metavar="UNITS", help="How many units of every site go.")] = None
+    count: Annotated[int | None, _amount(metavar="UNITS", help="How many units of every site, or layers, go.")] = None
     below: Annotated[float | None, _amount(metavar="SCORE", help="Units up to this score go.")] = None
     relative: Annotated[bool, _amount("--relative", help="With --below: times the largest score of the site.")] = False
     params: Annotated[
@@ -129,6 +130,15 @@ class Loop:
         int | None,
         _loop(metavar="N", help="Round what is left of every site to a multiple: 8 and 16 are often fast."),
     ] = None
+    become: Annotated[
+        str | None,
+        _loop(
+            metavar="FORM",
+            help="What layers that go become: affine, identity, on_off, collapse or drop.",
+            show_default="collapse for linear_fit, drop for block_influence, else affine",
+        ),
+    ] = None
+    no_fold: Annotated[bool, _loop("--no-fold", help="Leave layers that have become linear as they are.")] = False
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
     train: Annotated[
         int | None,

@@ -113,9 +113,11 @@ def budget_from(amount: Amount) -> Budget | None:
         raise SettingsError(f"{given[0]}: {error}") from error
 
 
-def in_words(budget: Budget) -> str:
-    """What a budget asks for."""
-    match budget:
+def in_words(stage: Stage) -> str:
+    """What a stage's budget asks for."""
+    if stage.method.granularity == "layer":
+        return _of_layers(stage)
+    match stage.budget:
         case Share(ratio, of):
             return f"{_share(ratio)} of the units of " + ("every site" if of == "site" else "the model")
         case Count(units):
@@ -126,6 +128,18 @@ def in_words(budget: Budget) -> str:
             return f"units until {_share(limit)} of the parameters are left"
         case Macs(limit):
             return f"units until {_share(limit)} of the multiply-adds are left"
+
+
+def _of_layers(stage: Stage) -> str:
+    what = "stretches of layers" if stage.form in ("collapse", "drop") else "activations"
+    match stage.budget:
+        case Share(ratio):
+            return f"{_share(ratio)} of the {what} (each to {stage.form})"
+        case Count(int() as number):
+            return f"{number} {what} (each to {stage.form})"
+        case Macs(limit):
+            return f"{what} (each to {stage.form}) until {_share(limit)} of the multiply-adds are left"
+    return f"{what} (each to {stage.form}) under {stage.budget}"
 
 
 def _share(amount: float | int) -> str:
@@ -189,4 +203,6 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,
         multiple_of=1 if loop.multiple_of is None else loop.multiple_of,
+        become=loop.become,  # type: ignore[arg-type]
+        fold=not loop.no_fold,
     )

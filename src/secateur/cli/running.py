@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from secateur import methods, report, sources
-from secateur.budget import select
+from secateur.budget import select, select_layers
 from secateur.cli import resuming, runfolder
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
@@ -30,11 +30,12 @@ from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
-from secateur.recipe import Recipe, to_dict
+from secateur.recipe import Recipe, Stage, to_dict
 from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result
 from secateur.result import to_json as result_to_json
+from secateur.stretches import find_layers
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,7 @@ def run(job: Job, screen: Screen) -> Finished:
 
 def _intent(recipe: Recipe) -> str:
     """What is going to happen, in one sentence."""
-    stages = (
-        f"{in_words(stage.budget)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages
-    )
+    stages = (f"{in_words(stage)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages)
     done = "removing " + ", then ".join(stages)
     if recipe.max_drop is None:
         return done
@@ -108,11 +107,22 @@ def _checked(job: Job, folder: RunFolder) -> tuple[Network, Data]:
     folder.check_space(size_bytes(network.model))
     if job.recipe.max_drop is not None and data.task.validation is None:
         raise SettingsError(f"{data.name}: has no validation data to judge a drop on; give --remove or another budget.")
-    sites = find_sites(network.model, data.task)
-    stage = job.recipe.stages[0]
-    scores = methods.get("chance").score(network.model, sites, data.task)
-    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
+    _check_budget(network.model, data, job.recipe.stages[0])
     return network, data
+
+
+def _check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
+    """Refuse a first budget that cannot be met, whatever the scores."""
+    granularity = stage.method.granularity
+    chance = methods.get("chance", granularity=granularity)
+    if granularity == "layer":
+        layers = find_layers(model, data.task)
+        scores = chance.score(model, layers, data.task)
+        select_layers(scores, layers, stage.part(0), become=stage.form, protect=stage.protect)
+        return
+    sites = find_sites(model, data.task)
+    scores = chance.score(model, sites, data.task)
+    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
 
 
 def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Log:

@@ -12,7 +12,7 @@ from secateur.cli.screen import Screen
 from secateur.cli.tables import lines, table
 
 if TYPE_CHECKING:
-    from secateur.halves import Agreement
+    from secateur.result import Agreement
 
 _option = partial(typer.Option, rich_help_panel="Output")
 

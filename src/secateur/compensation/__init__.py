@@ -6,13 +6,10 @@ from typing import Literal
 from torch import nn
 
 from secateur import width
-from secateur.compensation.batches import UNSEEN, argument_batches, rows_at, rows_in
+from secateur.compensation.departure import enough, worse
 from secateur.compensation.layers import Layer, layers_of
 from secateur.compensation.walk import mend_
-from secateur.counting import count
 from secateur.errors import UnknownNameError
-from secateur.graph import Traced, shape_of
-from secateur.inference import evaluating
 from secateur.plan import Edit, Plan
 from secateur.result import Fold
 from secateur.sites import Sites
@@ -21,9 +18,6 @@ from secateur.tracing import sites_for, trace
 
 How = Literal["none", "mean", "least_squares", "reconstruct"]
 HOWS = ("none", "mean", "least_squares", "reconstruct")
-ROWS = 8192  # enough for layers of a thousand inputs, and a bound on time whatever the data's length
-IMAGES = 1024  # of which many places are looked at
-_MEMORY = 3 * 2**30  # bytes of activations, since all examples go through the network in step
 
 
 @dataclass(frozen=True)
@@ -61,38 +55,14 @@ def repair(
         return Repaired(mended, plan, ())
     traced = trace(model, task)
     layers = layers_of(traced, plan, downstream=how == "reconstruct")
-    rows = rows or _enough(traced)
-    folds = mend_(mended, traced, layers, task, how, rows)
-    before, after = (_departure(net, model, task, rows) for net in (small, mended))
-    if any(late > early for early, late in zip(before, after, strict=True)):
-        found = f"distance {before[0]:.3g} to {after[0]:.3g}, disagreement {before[1]:.3g} to {after[1]:.3g}"
-        reason = f"together the folds took the output further from the original's ({found})"
+    rows = rows or enough(traced)
+    by_weight = mend_(mended, traced, layers, task, how, rows)
+    folds = [by_weight[layer.weight] for layer in layers]
+    reason = worse(small, mended, traced, task, rows)
+    if reason:
         folds = [replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds]
         mended = width.copied(small)
     return Repaired(mended, _credited(plan, sites_for(traced, plan), layers, folds, mended, small), tuple(folds))
-
-
-def _enough(traced: Traced) -> int:
-    """How many calibration examples are enough, and fit into memory."""
-    shapes = [shape_of(node) or () for node in traced.nodes if node.op == "call_function"]
-    most = IMAGES if any(len(shape) > 2 for shape in shapes) else ROWS
-    return max(min(most, _MEMORY // max(2 * count(traced).peak_activation_bytes, 1)), 32)
-
-
-def _departure(net: nn.Module, model: nn.Module, task: Task, rows: int) -> tuple[float, float]:
-    """A network's distance from and disagreement with the original, on every fifth calibration row."""
-    distance, disagreement, seen, before = 0.0, 0.0, 0, 0
-    with evaluating(net) as predict, evaluating(model) as original:
-        for arguments in argument_batches(task, rows):
-            unseen = rows_at(arguments, slice((UNSEEN - 1 - before) % UNSEEN, None, UNSEEN))
-            before += rows_in(arguments)
-            count = rows_in(unseen)
-            if count:
-                outputs = predict(unseen), original(unseen)
-                distance += count * float(task.distance(*outputs, 1.0))
-                disagreement += count * float(task.disagreement(*outputs))
-                seen += count
-    return distance / max(seen, 1), disagreement / max(seen, 1)
 
 
 def _credited(

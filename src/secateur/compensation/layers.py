@@ -1,7 +1,7 @@
 """The layers that read removed units: their weights in both networks, and which entries went."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from secateur import width
 from secateur.compensation.norms import Norm, norm_after
 from secateur.compensation.windows import Window, window_of
 from secateur.graph import Traced, operator_of
-from secateur.plan import Plan
+from secateur.plan import Cut, Plan
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Layer:
 
     `bias` is the tensor that can take a constant, one that the layer has or can gain; where it has none and a
     batch-norm follows, the constant goes into that `norm`'s running mean. `window` says how a convolution moves over
-    its input; a linear layer has none. In a grouped convolution the entries are those of every group.
+    its input; a linear layer has none. In a grouped convolution the entries are those of every group. `target` is the
+    node of the original's graph whose value the layer should put out, "" where it is the layer's own.
     """
 
     weight: str
@@ -31,6 +32,7 @@ class Layer:
     kept_out: Tensor
     window: Window | None = None
     norm: Norm | None = None
+    target: str = ""
 
     @property
     def name(self) -> str:
@@ -69,24 +71,35 @@ def layers_of(traced: Traced, plan: Plan, *, downstream: bool = False) -> tuple[
         is_later = downstream and bool(readers) and uses[weight] == 1
         if weight is not None and (is_reader or (is_later and not _stands(node, lost=(weight, 0) in cut))):
             readers.setdefault(weight, node)
-    layers = []
-    for weight, node in readers.items():
-        gone = torch.tensor(cut[(weight, 1)].removed if (weight, 1) in cut else (), dtype=torch.long)
-        out, length = width.tensors_of(traced.model)[weight].shape[:2]
-        gone_out = cut[(weight, 0)].removed if (weight, 0) in cut else ()
-        norm = norm_after(traced, node)
-        layers.append(
-            Layer(
-                weight=weight,
-                bias=_bias_of(traced, node, may_gain=norm is None and len(gone) > 0),
-                kept=_rest(length, gone.tolist()),
-                gone=gone,
-                kept_out=_rest(out, gone_out),
-                window=window_of(node),
-                norm=norm if _bias_of(traced, node, may_gain=False) is None else None,
-            )
-        )
-    return tuple(layers)
+    return tuple(_layer(traced, weight, node, cut) for weight, node in readers.items())
+
+
+def later_layers(traced: Traced, first: str, names: Container[str]) -> tuple[Layer, ...]:
+    """The layers of some weights behind a node that can be solved anew although they lose nothing."""
+    nodes = [node.name for node in traced.nodes]
+    uses = Counter(weight_of(traced, node) for node in traced.nodes)
+    found = []
+    for node in traced.nodes[nodes.index(first) + 1 :]:
+        weight = weight_of(traced, node)
+        if weight is not None and weight in names and uses[weight] == 1 and not _stands(node, lost=False):
+            found.append(_layer(traced, weight, node, {}))
+    return tuple(found)
+
+
+def _layer(traced: Traced, weight: str, node: Node, cut: Mapping[tuple[str, int], Cut]) -> Layer:
+    gone = torch.tensor(cut[(weight, 1)].removed if (weight, 1) in cut else (), dtype=torch.long)
+    out, length = width.tensors_of(traced.model)[weight].shape[:2]
+    gone_out = cut[(weight, 0)].removed if (weight, 0) in cut else ()
+    norm = norm_after(traced, node)
+    return Layer(
+        weight=weight,
+        bias=_bias_of(traced, node, may_gain=norm is None and len(gone) > 0),
+        kept=_rest(length, gone.tolist()),
+        gone=gone,
+        kept_out=_rest(out, gone_out),
+        window=window_of(node),
+        norm=norm if _bias_of(traced, node, may_gain=False) is None else None,
+    )
 
 
 def weight_of(traced: Traced, node: Node) -> str | None:

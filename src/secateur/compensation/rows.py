@@ -1,14 +1,13 @@
 """Rows of a least-squares problem at one layer: what it reads and should put out at some places of one batch."""
 
-from math import prod
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from secateur import padding
 from secateur.compensation.layers import Layer
 from secateur.compensation.proposals import Seen
-from secateur.compensation.windows import drawn
+from secateur.compensation.windows import places_like
 from secateur.stats import Gram
 
 Rows = Float[Tensor, "rows _"]
@@ -31,14 +30,21 @@ def read_at(layer: Layer, x: Tensor, where: Places) -> Float[Tensor, "groups row
     return layer.window.patches(x, examples, places) if layer.window else at(layer, x, where)[None]
 
 
-def alone(layer: Layer, x: Tensor, where: Places, *, before: int, total: int) -> Float[Tensor, "groups rows columns"]:
+def alone(
+    layer: Layer, x: Tensor, where: Places, shown: Bool[Tensor, "..."] | None, *, before: int, total: int
+) -> Float[Tensor, "groups rows columns"]:
     """A layer's input channels at single places: of a convolution, one place of the input drawn for each row."""
     if not layer.window:
         return at(layer, x, where)[None]
-    each = len(where[0]) // max(len(x), 1)
-    flat = drawn(prod(x.shape[2:]), each, before, len(x), total).flatten()
-    rows = at(layer, x, (where[0], torch.unravel_index(flat, x.shape[2:])))
+    shape = [size for axis, size in enumerate(x.shape) if axis != layer.axis]
+    rows = at(layer, x, (where[0], places_like(where[0], shape, shown, before=before, total=total)))
     return rows.reshape(len(rows), layer.groups, -1).movedim(1, 0)
+
+
+def shown_in(layer: Layer, value: Tensor, tokens: Bool[Tensor, "examples tokens"] | None) -> Bool[Tensor, "..."] | None:
+    """Which places of what a layer reads or puts out are no padding, examples first; None: all, as far as known."""
+    shown = padding.seen(tokens, value.shape, (layer.axis,))
+    return None if shown is None else shown.squeeze(layer.axis)
 
 
 def seen_in(parts: tuple[Rows, Rows, Rows], judging: Bool[Tensor, " rows"], *, how: str, dtype: torch.dtype) -> Seen:

@@ -8,7 +8,7 @@ stands is refused.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,29 +21,31 @@ from secateur.compensation.batches import UNSEEN, argument_batches, unseen_among
 from secateur.compensation.layers import Layer, weight_of, write_
 from secateur.compensation.norms import steerable
 from secateur.compensation.proposals import Proposal, Seen, candidates, chosen
-from secateur.compensation.rows import Places, alone, at, read_at, seen_in
+from secateur.compensation.rows import Places, alone, at, read_at, seen_in, shown_in
 from secateur.compensation.windows import places_for
 from secateur.graph import Traced, Walk, operator_of
 from secateur.inference import evaluating
+from secateur.padding import texts_of
 from secateur.result import Fold
 from secateur.stats import Gram
 from secateur.task import Arguments, Task
 from secateur.tracing import trace
 
-_MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
+MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
 _PASSING = {"dropout", "alias", "contiguous", "clone", "detach", "to"}
 
 
 @dataclass(frozen=True)
 class _Stop:
-    """A layer that runs on all batches: its node and weight, and every batch's walk, arguments and, of the original,
-    output. The cut network stops before a layer runs, the original after.
+    """A node that runs on all batches: every batch's walk, arguments and, of the original, output.
+
+    The cut network stops before a layer runs, the original after. `tokens` are those that are no padding.
     """
 
     node: Node
-    weight: str
     walks: tuple[Walk, ...]
     arguments: tuple[tuple[Any, ...], ...]
+    tokens: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...] = ()
 
 
@@ -62,43 +64,62 @@ class _Batch:
     total: int
 
 
-def mend_(small: nn.Module, traced: Traced, layers: tuple[Layer, ...], task: Task, how: str, rows: int) -> list[Fold]:
-    """Mend the layers of the cut network in the order of the data, in place, each guarded."""
-    wanted = {layer.weight: layer for layer in layers}
+def mend_(
+    small: nn.Module, traced: Traced, layers: Sequence[Layer], task: Task, how: str, rows: int
+) -> dict[str, Fold]:
+    """Mend the layers of the cut network in the order of the data, in place, each guarded; the folds by weight."""
     batches = list(argument_batches(task, rows))
     folds: dict[str, Fold] = {}
     gaining = [layer for layer in layers if layer.bias is not None and layer.bias not in width.tensors_of(small)]
     for layer in gaining:
         width.add_bias_(small, layer.name)  # before the trace, so that what later layers read has it
     with evaluating(traced.model), evaluating(small):
-        pairs = zip(_stops(traced, batches, run_first=True), _stops(trace(small, task), batches), strict=True)
-        for original, cut in pairs:
-            if cut.weight in wanted and cut.weight not in folds:
-                layer = wanted[cut.weight]
-                folds[cut.weight] = _mend_one_(small, traced, layer, (original, cut), how)
+        after = trace(small, task)
+        starts = _first_uses(after)
+        ordered = sorted(layers, key=lambda layer: list(starts).index(layer.weight))
+        ends = _first_uses(traced)
+        wanted = [layer.target or ends[layer.weight] for layer in ordered]
+        originals = _stops(traced, batches, wanted, run_first=True)
+        cuts = _stops(after, batches, [starts[layer.weight] for layer in ordered])
+        for layer, original, cut in zip(ordered, originals, cuts, strict=True):
+            folds[layer.weight] = _mend_one_(small, traced, layer, (original, cut), how)
         means = {layer.norm.mean: width.tensors_of(small)[layer.norm.mean].clone() for layer in layers if layer.norm}
     for name, mean in means.items():  # buffers are as they were again
         width.tensors_of(small)[name].copy_(mean)
     for layer in gaining:
         if folds[layer.weight].used == "none":
             width.drop_bias_(small, layer.name)
-    return [folds[layer.weight] for layer in layers]
+    return folds
 
 
-def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False) -> Iterator[_Stop]:
-    """Run all batches in step, stopping at each layer: before it runs, so that a weight changed there takes effect at
+def _first_uses(traced: Traced) -> dict[str, str]:
+    """The weights of all layers, each with the first node that uses it, in the order of the data."""
+    uses: dict[str, str] = {}
+    for node in traced.nodes:
+        weight = weight_of(traced, node)
+        if weight is not None:
+            uses.setdefault(weight, node.name)
+    return uses
+
+
+def _stops(
+    traced: Traced, batches: list[Arguments], places: Sequence[str], *, run_first: bool = False
+) -> Iterator[_Stop]:
+    """Run all batches in step, stopping at some nodes: before one runs, so that a weight changed there takes effect at
     once, or after.
     """
-    walks = tuple(Walk(traced, batch) for batch in batches)
+    walks, texts, stops = tuple(Walk(traced, batch) for batch in batches), texts_of(traced), set(places)
+    paddings = [texts.padding(batch) for batch in batches]
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
         arguments = tuple(walk.arguments(node) for walk in walks)
-        weight = weight_of(traced, node)
+        is_stop = node.name in stops
         outputs: tuple[Any, ...] = ()
-        if run_first or weight is None:
+        if run_first or not is_stop:
             outputs = tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
-        if weight is not None:
-            yield _Stop(node, weight, walks, arguments, outputs)
+        if is_stop:
+            tokens = tuple(padding.at(node) for padding in paddings)
+            yield _Stop(node, walks, arguments, tokens, outputs)
         outputs = outputs or tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
         for walk, output in zip(walks, outputs, strict=True):
             walk.set(node, output)
@@ -106,25 +127,25 @@ def _stops(traced: Traced, batches: list[Arguments], *, run_first: bool = False)
 
 def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Stop, _Stop], how: str) -> Fold:
     scale, steered = _scale(small, layer)
-    if math.prod(stops[1].arguments[0][1].shape[1:]) > _MOST_COLUMNS:
+    if math.prod(stops[1].arguments[0][1].shape[1:]) > MOST_COLUMNS:
         return _left_alone(layer, stops, scale, steered, how)
-    original = width.tensors_of(traced.model)[layer.weight].detach().double()[layer.kept_out]
+    original = width.tensors_of(small if layer.target else traced.model)[layer.weight].detach().double()[layer.kept_out]
     original = original * scale.reshape(-1, *[1] * (original.dim() - 1))
     old = _as_it_stands(small, layer, scale)
     seen = _seen(layer, stops, scale, steered, how)
     parts = zip(seen, original.chunk(layer.groups), old.solution.chunk(layer.groups, 1), strict=True)
     made = [candidates(layer, part, whole, Proposal("none", stands), how) for part, whole, stands in parts]
     before, best = chosen(made)
-    spread = sum(_spread(part.unseen) for part in seen) / len(seen)
+    variance = sum(spread(part.unseen) for part in seen) / len(seen)
     if best.name == "none":
         reason = f"no {how} fold lowered the error on unseen rows"
         if seen[0].unseen.count == 0:
             reason = f"{seen[0].fitted.count} rows are too few to judge a fold; {UNSEEN} are needed"
-        return Fold(layer.name, how, "none", before.error / spread, before.error / spread, reason)
+        return Fold(layer.name, how, "none", before.error / variance, before.error / variance, reason)
     solution = best.solution / scale
     write_(small, layer, solution[:-1].T, solution[-1])
     reason = "" if best.name == how else f"{how} was no better on unseen rows"
-    return Fold(layer.name, how, best.name, before.error / spread, best.error / spread, reason)
+    return Fold(layer.name, how, best.name, before.error / variance, best.error / variance, reason)
 
 
 def _scale(small: nn.Module, layer: Layer) -> tuple[Tensor, Tensor]:
@@ -151,8 +172,11 @@ def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tens
     seen: list[Seen] = []
     for batch in _batches(layer, stops, scale, steered):
         read = read_at(layer, stops[1].arguments[batch.number][0], batch.where)
-        whole = stops[0].arguments[batch.number][0]
-        others = alone(layer, whole, batch.where, before=batch.before, total=batch.total)
+        others = read
+        if how != "reconstruct":
+            whole = stops[0].arguments[batch.number][0]
+            shown = shown_in(layer, whole, stops[0].tokens[batch.number])
+            others = alone(layer, whole, batch.where, shown, before=batch.before, total=batch.total)
         groups = zip(read, batch.wanted.chunk(layer.groups, 1), others, strict=True)
         found = [seen_in(group, batch.judging, how=how, dtype=dtype) for group in groups]
         seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found
@@ -169,9 +193,9 @@ def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered
         error += float(missed[batch.judging].double().square().sum())
         wanted = batch.wanted[batch.judging]
         target = target.merge(Gram.of(wanted[:, :0], wanted))
-    error /= max(target.count * len(scale), 1) * _spread(target)
+    error /= max(target.count * len(scale), 1) * spread(target)
     columns = math.prod(cut.arguments[0][1].shape[1:])
-    reason = f"its {columns} inputs are too many to solve for; {_MOST_COLUMNS} are the most"
+    reason = f"its {columns} inputs are too many to solve for; {MOST_COLUMNS} are the most"
     return Fold(layer.name, how, "none", error, error, reason)
 
 
@@ -186,7 +210,8 @@ def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: T
     for number, whole in enumerate(original.arguments):
         output = original.outputs[number]
         axes = [size for axis, size in enumerate(output.shape) if axis != layer.axis % output.dim()]
-        where = places_for(axes, before=before, total=total, columns=columns)
+        shown = shown_in(layer, output, original.tokens[number])
+        where = places_for(axes, shown, before=before, total=total, columns=columns)
         wanted = (at(layer, output, where)[:, stays] - _own_constant(layer, whole, stays)) * scale
         if skips[0] is not None and skips[1] is not None:
             skip = at(layer, original.walks[number].value(skips[0]), where)[:, stays]
@@ -194,7 +219,7 @@ def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: T
             wanted = wanted + torch.where(steered, missed, torch.zeros_like(missed))
         judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total).to(scale.device)
         yield _Batch(number, where, judging, wanted, before, total)
-        before, rows_before = before + len(whole[0]), rows_before + len(where[0])
+        before, rows_before = before + len(output), rows_before + len(where[0])
 
 
 def _own_constant(layer: Layer, arguments: tuple[Any, ...], stays: Tensor) -> Tensor | float:
@@ -223,7 +248,7 @@ def _alike(node: Node, other: Node) -> bool:
     return bool(node.meta["val"].shape == other.meta["val"].shape)
 
 
-def _spread(gram: Gram) -> float:
+def spread(gram: Gram) -> float:
     """The mean variance of the targets; their mean square where they hardly vary, and one where they are all zero."""
     if gram.count == 0 or len(gram.squares) == 0:
         return 1.0

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.fx import Node
 
@@ -80,25 +81,58 @@ def window_of(node: Node) -> Window | None:
     return Window(kernel, given(3, 1), tuple(sides), dilation, _each(node.args[6] if len(node.args) > 6 else 1, 1)[0])
 
 
-def places_for(shape: Sequence[int], *, before: int, total: int, columns: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+def places_for(
+    shape: Sequence[int], shown: Bool[Tensor, "..."] | None = None, *, before: int, total: int, columns: int
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Rows to look at in an output of a shape [batch, …]: for each, its example and its place along every axis.
 
-    All places where they are few; otherwise some of every example. `before` examples came in earlier batches, of
-    `total` in all: what is drawn does not depend on how the data is batched. `columns` are the unknowns of the problem.
+    All places where they are few; otherwise some of every example; only those that are `shown` (no padding). `before`
+    examples came in earlier batches, of `total` in all: what is drawn depends neither on how the data is batched nor on
+    how it is padded. `columns` are the unknowns of the problem.
     """
-    batch, axes = shape[0], tuple(shape[1:])
-    whole = math.prod(axes)
     rows = min(_ROWS, max(_PER_COLUMN * columns, int(_WORK / max(columns, 1) ** 2)))
-    each = min(max(rows // max(total, 1), 1), whole)
-    flat = torch.arange(whole).expand(batch, whole) if each == whole else drawn(whole, each, before, batch, total)
-    places = torch.unravel_index(flat.flatten(), axes) if axes else ()
-    return torch.arange(batch).repeat_interleave(each), places
+    each = min(max(rows // max(total, 1), 1), math.prod(shape[1:]))
+    found = _found(shape, shown)
+    every = torch.arange(each).expand(len(found), each)
+    ranks = torch.where(found[:, None] > each, drawn(found, each, before=before, total=total), every)
+    return _places(shape, shown, ranks, found.clamp(max=each))
 
 
-def drawn(below: int, each: int, before: int, batch: int, total: int) -> Tensor:
-    """Some random numbers for every example of a batch, [batch, each]: always the same for the same example."""
-    generator = torch.Generator().manual_seed(below)
-    return torch.randint(below, (total, each), generator=generator)[before : before + batch]
+def places_like(
+    examples: Int64[Tensor, " rows"],
+    shape: Sequence[int],
+    shown: Bool[Tensor, "..."] | None,
+    *,
+    before: int,
+    total: int,
+) -> tuple[Tensor, ...]:
+    """For every row, one place drawn in an input of a shape [batch, …], of the row's example, along every axis."""
+    counts = torch.bincount(examples, minlength=shape[0])
+    ranks = drawn(_found(shape, shown), int(counts.max()), before=before, total=total)
+    return _places(shape, shown, ranks, counts)[1]
+
+
+def drawn(below: Int64[Tensor, " examples"], each: int, *, before: int, total: int) -> Int64[Tensor, "examples each"]:
+    """Some random numbers below one of each example: always the same for the same example of `total`."""
+    generator = torch.Generator().manual_seed(each)
+    shares = torch.rand(total, each, generator=generator, dtype=torch.float64)[before : before + len(below)]
+    return (shares * below[:, None]).long()
+
+
+def _found(shape: Sequence[int], shown: Bool[Tensor, "..."] | None) -> Int64[Tensor, " examples"]:
+    """How many places of every example there are to look at."""
+    return torch.full((shape[0],), math.prod(shape[1:])) if shown is None else shown.reshape(shape[0], -1).sum(1).cpu()
+
+
+def _places(
+    shape: Sequence[int], shown: Bool[Tensor, "..."] | None, ranks: Int64[Tensor, "examples each"], counts: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """So many of each example's ranks as rows: the example, and the place of that rank among those that are shown."""
+    if shown is not None:
+        ranks = (~shown.reshape(shape[0], -1)).cpu().sort(dim=1, stable=True).indices.gather(1, ranks)
+    flat = ranks[torch.arange(ranks.shape[1]) < counts[:, None]]
+    places = torch.unravel_index(flat, tuple(shape[1:])) if len(shape) > 1 else ()
+    return torch.arange(shape[0]).repeat_interleave(counts), places
 
 
 def _each(value: Any, axes: int) -> tuple[int, ...]:

@@ -46,13 +46,16 @@ def one_row(traced: Traced) -> OneRow:
     """Sizes for one row of a model's data: rows are the first axis of the first tensor, and of all that are as long."""
     inputs = [tensor for node in traced.nodes if node.name in traced.inputs for tensor in tensors_of(node)]
     lengths: list[Any] = [tensor.shape[0] for tensor in inputs if tensor.dim()]
-    formulas = {size.node.expr: int(size.node.hint) for size in lengths if isinstance(size, torch.SymInt)}
+    counting = {size.node.expr for size in lengths if isinstance(size, torch.SymInt)}
+    sizes: list[Any] = [size for tensor in inputs for size in tensor.shape]
+    formulas = {size.node.expr: int(size.node.hint) for size in sizes if isinstance(size, torch.SymInt)}
     symbols = {formula: hint for formula, hint in formulas.items() if formula.is_symbol}
     first = lengths[0] if lengths else 1
-    rows = first if isinstance(first, int) else formulas[first.node.expr]
+    rows = first if isinstance(first, int) else int(first.node.hint)
     if isinstance(first, int) or first.node.expr not in symbols:
         return OneRow(1, max(rows, 1), symbols, symbols)
-    return OneRow(rows, 1, symbols, {symbol: hint * (2 if hint == rows else 1) for symbol, hint in symbols.items()})
+    doubled = {name: size * (2 if size == rows and name in counting else 1) for name, size in symbols.items()}
+    return OneRow(rows, 1, symbols, doubled)
 
 
 def tensors_of(node: Node) -> list[Tensor]:

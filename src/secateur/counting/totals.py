@@ -57,6 +57,13 @@ def count(traced: Traced) -> Count:
     return Count(whole, dict(sorted(uncounted.items())), peak_bytes(traced, sizes))
 
 
+def macs_by_node(traced: Traced) -> dict[str, int]:
+    """The multiply-adds of every node, for one example; nodes that are not counted are left out."""
+    sizes = one_row(traced)
+    found = {node.name: _macs(node, sizes)[1] for node in _calls(traced.nodes, traced.bound)}
+    return {name: round(macs / sizes.together) for name, macs in found.items() if macs is not None}
+
+
 def _calls(nodes: Iterable[Node], bound: Mapping[Node, Any]) -> Iterator[Node]:
     """Every node that computes tensors, also those of `with` blocks."""
     for node in nodes:

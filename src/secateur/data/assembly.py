@@ -67,6 +67,7 @@ def assemble(name: str, layout: Layout, parts: Parts, batch_size: int) -> Data:
         notes=(*layout.notes, *_notes(encoder.encoding, parts)),
         target_mean=target.mean if isinstance(target, Scale) else 0.0,
         target_std=target.std if isinstance(target, Scale) else 1.0,
+        encoding=encoder.encoding,
     )
 
 

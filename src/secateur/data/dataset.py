@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from secateur.data.encoding import Encoding
 from secateur.task import Task
 
 Kind = Literal["classification", "regression"]
@@ -18,7 +19,8 @@ class Data:
     What only your own function knows is None. A regression target is standardised on the training part; `target_mean`
     and `target_std` lead back. `rows` counts the rows of each split, `notes` says what was done to the data. For
     images, `image_shape` is channels, height and width; for texts, `vocabulary` is how many tokens a network must know,
-    and `tokens` how many a text has at most (None: no limit).
+    and `tokens` how many a text has at most (None: no limit); for tables, `encoding` leads back from features to
+    columns.
     """
 
     task: Task
@@ -35,6 +37,7 @@ class Data:
     image_shape: tuple[int, int, int] | None = None
     vocabulary: int | None = None
     tokens: int | None = None
+    encoding: Encoding | None = None
 
     @property
     def shape(self) -> Mapping[str, int | None]:

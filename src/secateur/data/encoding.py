@@ -1,7 +1,9 @@
 """How the columns of a table become features; everything is learned from the training rows alone."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from secateur.data.columns import MAX_CATEGORIES
 from secateur.data.moments import Moments, Sample, enlarged, joined, moments, repeated
 from secateur.errors import DataError
 
+EXACT = 5  # decimals, in standard deviations, that a float32 is sure of
+UNKNOWN = "a text that training lacks"
 MISSING = "missing"  # the category of an entry that is not there
 
 
@@ -36,6 +40,12 @@ class Number:
         values = np.where(np.isnan(values), self.fill, values)
         features[:, 0] = (values - self.mean) / self.std if self.std > 0 else 0.0
 
+    def read(self, features: Float32[ndarray, " width"]) -> float:
+        """What the column holds in a row, as exactly as float32 has kept it; a gap holds what filled it."""
+        if not self.std:
+            return self.mean
+        return round(float(features[0]) * self.std + self.mean, EXACT - math.floor(math.log10(self.std)))
+
 
 @dataclass(frozen=True)
 class Category:
@@ -54,6 +64,10 @@ class Category:
         place = pd.Index(self.categories, dtype="str").get_indexer(column.fillna(MISSING))
         known = np.flatnonzero(place >= 0)
         features[known, place[known]] = 1.0
+
+    def read(self, features: Float32[ndarray, " width"]) -> str:
+        """What the column holds in a row."""
+        return self.categories[int(features.argmax())] if features.any() else UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,14 @@ class Encoding:
             column.write(table[column.name], features[:, start:end])
             start = end
         return features
+
+    def decode(self, features: Float32[ndarray, " features"]) -> tuple[tuple[str, str | float], ...]:
+        """What each column holds in a row, from its features."""
+        ends = accumulate(len(column.features) for column in self.columns)
+        return tuple(
+            (column.name, column.read(features[end - len(column.features) : end]))
+            for column, end in zip(self.columns, ends, strict=True)
+        )
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from secateur.depth.affine import Affine
+from secateur.depth.ones import Ones
 from secateur.errors import ModelError, PlanError, first_line
 from secateur.plan import Part
 
 KINDS: Mapping[str, type[nn.Module]] = {
     "identity": nn.Identity,
     "affine": Affine,
+    "ones": Ones,
     "linear": nn.Linear,
     "conv1d": nn.Conv1d,
     "conv2d": nn.Conv2d,
@@ -53,6 +55,7 @@ _CONVOLUTION = (
 _SETTINGS: Mapping[str, tuple[str, ...]] = {
     **RECTIFIERS,
     "affine": ("units", "axis"),
+    "ones": ("axes",),
     "linear": ("in_features", "out_features", "bias"),
     "conv1d": _CONVOLUTION,
     "conv2d": _CONVOLUTION,

@@ -5,6 +5,7 @@ from secateur.huggingface.examples import example_of
 from secateur.huggingface.folders import CONFIG, from_pretrained, is_ours, original, save_pretrained, weights_of
 from secateur.huggingface.heads import class_names, head_for, is_new_head, known_tokens
 from secateur.huggingface.opening import built, opened
+from secateur.huggingface.tasks import task_of
 
 __all__ = [
     "CONFIG",
@@ -19,6 +20,7 @@ __all__ = [
     "opened",
     "original",
     "save_pretrained",
+    "task_of",
     "weights_in",
     "weights_of",
 ]

@@ -43,10 +43,15 @@ def compare_latency(
     """
     check_positive(batch_size=batch_size, threads=threads)
     arguments = of_size(arguments_of_example(example), batch_size)
+    return timed_in_turns([(model, arguments) for model in models], batch_size, threads)
+
+
+def timed_in_turns(calls: Sequence[tuple[nn.Module, Arguments]], batch_size: int, threads: int) -> tuple[Latency, ...]:
+    """How long each model takes for its own arguments, of so many rows, in turns."""
     with _threads(threads), ExitStack() as evaluated:
-        for model in models:
+        for model, _ in calls:
             evaluated.enter_context(evaluating(model))
-        clocks = [_clock(model, arguments) for model in models]
+        clocks = [_clock(model, arguments) for model, arguments in calls]
         return tuple(latency_of(times, batch_size, threads) for times in in_turns(clocks))
 
 

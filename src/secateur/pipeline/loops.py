@@ -16,6 +16,7 @@ from secateur.pipeline.rounds import next_round
 from secateur.plan import Plan
 from secateur.recipe import Recipe, recipe_of
 from secateur.result import Result, Step
+from secateur.sites import Sites
 from secateur.task import Task
 from secateur.width import copied
 
@@ -46,7 +47,8 @@ def compress(
         raise DataError(
             f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
         )
-    sites = find_sites(model, task)
+    of_units = any(stage.method.granularity == "unit" for stage in run.recipe.stages)
+    sites = find_sites(model, task) if of_units else Sites(())
     line = _begun(run) if start is None else replace(start, model=copied(start.model))
     for number in range(line.place.stage, len(run.recipe.stages)):
         line = _through(line, run, number, on_round)

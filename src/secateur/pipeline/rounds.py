@@ -2,38 +2,20 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
-from fnmatch import fnmatch
+from dataclasses import replace
 
 from torch import nn
 
-from secateur.budget import Share, select
-from secateur.compensation import repair
-from secateur.errors import ModelError, UnknownNameError
-from secateur.finding import find_sites
+from secateur.budget import Share
+from secateur.errors import ModelError
 from secateur.measurement import measure
-from secateur.methods import score
+from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
-from secateur.plan import Plan, compose
+from secateur.plan import compose
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
-from secateur.result import Fold, Measurement, Round, SiteScores, Step
-from secateur.scores import Scores
-from secateur.sites import Sites
-from secateur.surgery import certified
+from secateur.result import Measurement, Round, Step
 from secateur.task import Task
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A network after one round's cuts and compensation: before and after the latter."""
-
-    cut: nn.Module
-    mended: nn.Module
-    plan: Plan
-    scores: tuple[SiteScores, ...]
-    folds: tuple[Fold, ...]
-    repairing: float = 0.0  # seconds
 
 
 def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple[Round, ...]) -> Progress:
@@ -42,14 +24,14 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     begun = time.perf_counter()
     gone = Counter(edit.site for round_ in earlier for edit in round_.plan.edits for _ in edit.removed)
     try:
-        cut = _cut(line.model, run, stage, part, gone)
+        cut = cut_by(line.model, run, stage, part, gone)
     except ModelError as error:
         if number == 1:
             raise
         return replace(line, notes=(*line.notes, f"round {number}: {error}"), is_over=True)
-    if not cut.plan.removed and isinstance(stage.budget, Share) and (earlier or part + 1 < stage.rounds):
+    if not cut.removes and isinstance(stage.budget, Share) and (earlier or part + 1 < stage.rounds):
         return line  # a round's share of so few units is less than one
-    if not cut.plan.removed:
+    if not cut.removes:
         note = f"round {number}: {stage.method.name} under {stage.budget} removes nothing; raise the budget."
         return replace(line, notes=(*line.notes, note))
     steps = [_step("cut", number, cut.cut, run.task, begun + cut.repairing)]
@@ -85,55 +67,6 @@ def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, ste
         rounds=(*line.rounds, finished),
         notes=notes,
         is_over=recovered.interrupted,
-    )
-
-
-def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]) -> _Cut:
-    """One round's cuts: all sites together, or one after the other with the network scored anew in between."""
-    task = run.task
-    names = find_sites(model, task).names if stage.one_by_one else (None,)
-    done = _Cut(model, model, Plan(method=stage.method.name), (), ())
-    for name in names:
-        sites = find_sites(done.mended, task)
-        if name is not None and (name not in sites.names or set(sites[name].twins) & set(names[: names.index(name)])):
-            continue  # an earlier cut left it with one unit, or took its units together with its twin's
-        scores = score(done.mended, sites, task, stage.method, watch=run.watch)
-        widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
-        budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
-        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
-        small, plan = certified(done.mended, plan, task)
-        begun = time.perf_counter()
-        repaired = repair(small, done.mended, plan, task, how=stage.compensate)
-        done = _Cut(
-            cut=small,
-            mended=repaired.model,
-            plan=compose(done.plan, repaired.plan),
-            scores=done.scores + _site_scores(scores, plan, sites.names if name is None else (name,)),
-            folds=done.folds + repaired.folds,
-            repairing=done.repairing + time.perf_counter() - begun,
-        )
-    return done
-
-
-def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tuple[str, ...]:
-    """The sites that lose nothing: those that match a pattern, and all but one where it is its turn."""
-    protected: set[str] = set()
-    for pattern in patterns:
-        found = {name for name in sites.names if fnmatch(name, pattern)}
-        if not found:
-            raise UnknownNameError("site to protect", pattern, sites.names)
-        protected |= found
-    if only is not None:
-        protected |= set(sites.names) - {only, *sites[only].twins}
-    return tuple(protected)
-
-
-def _site_scores(scores: Scores, plan: Plan, names: tuple[str, ...]) -> tuple[SiteScores, ...]:
-    edits = {edit.site: edit for edit in plan.edits}
-    thresholds = {name: edits[name].threshold if name in edits else None for name in names}
-    return tuple(
-        SiteScores(name, tuple(scores.values[name].tolist()), plan.removed.get(name, ()), thresholds[name])
-        for name in names
     )
 
 

@@ -40,7 +40,7 @@ def joined(content: Iterable[Content]) -> Html:
     return Html("".join(item.text if isinstance(item, Html) else escape(item) for item in content))
 
 
-def table(caption: str, columns: tuple[str, ...], rows: Iterable[Row], numeric: Collection[int] = ()) -> Html:
+def table(caption: str, columns: tuple[Content, ...], rows: Iterable[Row], numeric: Collection[int] = ()) -> Html:
     """A table that scrolls sideways where the screen is narrow; `numeric` columns are set to the right."""
     heads = (tag("th", text, scope="col", class_=_side(i, numeric)) for i, text in enumerate(columns))
     body = (_row(row, numeric) for row in rows)

@@ -1,17 +1,14 @@
 """The whole page: sections in the order a reader needs them, styles, script and data inside one file."""
 
-import base64
-import hashlib
 import json
 import math
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 from secateur.report.distributions import distributions
 from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
-from secateur.report.markup import Html, joined, tag
+from secateur.report.markup import Html
+from secateur.report.shell import asset, shell
 from secateur.report.steps import steps
 from secateur.report.summary import summary
 from secateur.report.training import training
@@ -49,16 +46,8 @@ def page(result: Result[Any]) -> str:
         notes(result),
         settings(result),
     )
-    script = _asset("page.js")
-    return Template(_asset("page.html")).substitute(
-        title=tag("title", f"Compression report: {result.method}").text,
-        style=_asset("page.css"),
-        contents=joined(tag("a", name, href=f"#{identity}") for identity, name in CONTENTS).text,
-        main=joined(main).text,
-        data=embedded(data).text,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    title = f"Compression report: {result.method}"
+    return shell(title, CONTENTS, main, embedded(data), style="", script=asset("page.js"))
 
 
 def embedded(data: dict[str, Any]) -> Html:
@@ -75,7 +64,3 @@ def _finite(item: Any) -> Any:
     if isinstance(item, float) and not math.isfinite(item):
         return "NaN" if math.isnan(item) else "Infinity" if item > 0 else "-Infinity"
     return item
-
-
-def _asset(name: str) -> str:
-    return files("secateur.report").joinpath(name).read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from secateur.errors import FileError
 from secateur.files import reading
+from secateur.plan import LayerEdit, Plan, layer_of
 from secateur.result import FORMAT, Result
 
 Reader = Callable[[Any], Any]
@@ -88,7 +89,9 @@ def _reader(kind: Any) -> Reader:
     if isinstance(kind, TypeVar) or kind is Any:
         return lambda value: value
     if is_dataclass(kind):
-        return _record(kind)
+        return _layer if kind is LayerEdit else _record(kind)
+    if kind == tuple["Plan", ...]:  # a plan's steps are plans
+        return lambda value: _sequence(_record(Plan), value)
     if isinstance(kind, UnionType):
         return partial(_optional, _reader(arguments[0]))
     if get_origin(kind) is dict:
@@ -114,6 +117,14 @@ def _record(kind: Any) -> Reader:
         return kind(**{name: _at(f".{name}", readers[name], item) for name, item in value.items()})
 
     return read_record
+
+
+def _layer(value: Any) -> LayerEdit:
+    """What became of some layers: its changes are of several types, which the plan's own reader tells apart."""
+    try:
+        return layer_of(dict(value))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _MisfitError(f"no edit of layers ({error})") from error
 
 
 def _at(place: str, reader: Reader, value: Any) -> Any:

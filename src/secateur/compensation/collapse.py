@@ -1,0 +1,228 @@
+"""Put one fitted linear operator in the place of each of several stretches of layers: ridge least squares, no training.
+
+Inputs come from the network as collapsed so far, targets from the original, so that errors made earlier are corrected
+and not added up.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float64
+from torch import Tensor, nn
+from torch.fx import Node
+
+from secateur import width
+from secateur.compensation.batches import argument_batches, unseen_among
+from secateur.compensation.departure import worse
+from secateur.compensation.layers import Layer, later_layers
+from secateur.compensation.proposals import RIDGES, Proposal
+from secateur.compensation.rows import Places, at, read_at
+from secateur.compensation.walk import MOST_COLUMNS, mend_, spread
+from secateur.compensation.windows import Window, places_for
+from secateur.depth import change_
+from secateur.errors import ModelError
+from secateur.graph import Traced, Walk
+from secateur.inference import evaluating
+from secateur.plan import LayerEdit, Part, Swap
+from secateur.result import Fold
+from secateur.sites import Stretch
+from secateur.stats import Gram
+from secateur.task import Arguments, Task
+from secateur.tracing import trace
+
+_CONVOLUTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The operator that stands for a stretch: its weight [out, in, *kernel] and bias, in float64.
+
+    `error` is the mean square of what it misses on unseen rows, relative to the variance of what should come out.
+    """
+
+    weight: Float64[Tensor, "outputs inputs ..."]
+    bias: Float64[Tensor, " outputs"]
+    error: float
+
+
+def fits(traced: Traced, stretches: Sequence[Stretch], task: Task, rows: int) -> dict[str, Fit]:
+    """For every stretch the operator that stands for it best in the original network, each on its own.
+
+    Raises:
+        ModelError: a stretch has too many inputs to be solved for.
+    """
+    by_end = {stretch.node: stretch for stretch in stretches}
+    by_source = {stretch.source for stretch in stretches}
+    held: dict[str, tuple[Tensor, ...]] = {}
+    found: dict[str, Fit] = {}
+    with evaluating(traced.model):
+        for node, outputs in _run(traced, list(argument_batches(task, rows)), by_source | set(by_end)):
+            stretch = by_end.get(node.name)
+            if stretch is not None:
+                found[stretch.name] = _fit(stretch, held[stretch.source], outputs)
+            if node.name in by_source:
+                held[node.name] = tuple(output.clone() for output in outputs) if _is_changed(node) else outputs
+    return found
+
+
+def collapse(
+    model: nn.Module, stretches: Sequence[Stretch], task: Task, *, rows: int, others: bool = True
+) -> tuple[nn.Module, list[LayerEdit], tuple[Fold, ...]]:
+    """A copy of a model with one operator in the place of each stretch, what was done at each, and all folds.
+
+    `others` solves the layers behind the first stretch anew, too, so that they correct what it leaves.
+
+    Raises:
+        ModelError: a stretch has too many inputs to be solved for.
+    """
+    for stretch in stretches:
+        _check_size(stretch)
+    small = width.copied(model)
+    traced = trace(model, task)
+    changes = {stretch.name: changes_of(stretch) for stretch in stretches}
+    change_(small, [change for stretch in stretches for change in changes[stretch.name]])
+    operators = {weight_name(stretch): layer_of(stretch) for stretch in stretches}
+    layers = list(operators.values())
+    if others:
+        first = min((stretch.node for stretch in stretches), key=[node.name for node in traced.nodes].index)
+        layers += later_layers(traced, first, _staying(small, traced) - set(operators))
+    folds = mend_(small, traced, layers, task, "reconstruct", rows)
+    edits = [
+        LayerEdit(stretch.name, "collapse", changes[stretch.name], error=folds[weight_name(stretch)].error_after)
+        for stretch in stretches
+    ]
+    return small, edits, tuple(folds[layer.weight] for layer in layers)
+
+
+def mend_behind(
+    small: nn.Module, traced: Traced, first: str, task: Task, rows: int
+) -> tuple[nn.Module, tuple[Fold, ...]]:
+    """A copy of a network that lost layers, those behind a node of the original solved anew; and their folds.
+
+    All of them are kept only where together they bring the output nearer to the original's.
+    """
+    mended = width.copied(small)
+    layers = later_layers(traced, first, _staying(small, traced))
+    by_weight = mend_(mended, traced, layers, task, "reconstruct", rows)
+    folds = tuple(by_weight[layer.weight] for layer in layers)
+    reason = worse(small, mended, traced, task, rows)
+    if not reason:
+        return mended, folds
+    refused = (replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds)
+    return width.copied(small), tuple(refused)
+
+
+def _staying(small: nn.Module, traced: Traced) -> set[str]:
+    """The tensors that a network which lost layers has from the original, by name."""
+    before, after = width.tensors_of(traced.model), width.tensors_of(small)
+    return {name for name, tensor in after.items() if name in before and before[name].shape == tensor.shape}
+
+
+def changes_of(stretch: Stretch) -> tuple[Swap, ...]:
+    """The modules that change when one operator takes the place of a stretch."""
+    operator = Part("linear", {"in_features": stretch.inputs, "out_features": stretch.outputs, "bias": True})
+    if stretch.kernel:
+        padding = tuple(size // 2 for size in stretch.kernel)
+        window = {"kernel_size": stretch.kernel, "stride": stretch.stride, "padding": padding}
+        sizes = {"in_channels": stretch.inputs, "out_channels": stretch.outputs, "bias": True}
+        operator = Part(_CONVOLUTIONS[len(stretch.kernel)], {**sizes, **window})
+    first = Part("sequence", parts=(operator, Part(stretch.then))) if stretch.then else operator
+    return (Swap(stretch.modules[0], first), *(Swap(module, Part("identity")) for module in stretch.modules[1:]))
+
+
+def weight_name(stretch: Stretch) -> str:
+    """The name of the operator's weight in the collapsed network."""
+    return f"{stretch.modules[0]}.0.weight" if stretch.then else f"{stretch.modules[0]}.weight"
+
+
+def applied(stretch: Stretch, fit: Fit, x: Tensor) -> Tensor:
+    """What the operator that stands for a stretch makes of its input."""
+    weight, bias = fit.weight.to(x), fit.bias.to(x)
+    if not stretch.kernel:
+        return F.linear(x, weight, bias)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[len(stretch.kernel) - 1]
+    return convolve(x, weight, bias, stretch.stride, tuple(size // 2 for size in stretch.kernel))
+
+
+def _run(traced: Traced, batches: list[Arguments], stops: Iterable[str]) -> Iterator[tuple[Node, tuple[Any, ...]]]:
+    """Run all batches in step; behind some nodes stop with what each has given."""
+    walks, places = tuple(Walk(traced, batch) for batch in batches), set(stops)
+    for nodes in zip(*walks, strict=True):
+        node = nodes[0]
+        outputs = tuple(walk.operator(node)(*walk.arguments(node)) for walk in walks)
+        for walk, output in zip(walks, outputs, strict=True):
+            walk.set(node, output)
+        if node.name in places:
+            yield node, outputs
+
+
+def _fit(stretch: Stretch, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Fit:
+    """The operator from inputs to targets, each given batch by batch."""
+    _check_size(stretch)
+    columns = stretch.inputs * prod(stretch.kernel)
+    layer = layer_of(stretch)
+    dtype = torch.float64 if layer.window is None else torch.promote_types(inputs[0].dtype, torch.float32)
+    fitted, unseen = _sums(layer, inputs, targets, dtype, columns)
+    prior = torch.zeros_like(fitted.cross)
+    made = [Proposal("collapse", fitted.solve(ridge, prior)) for ridge in RIDGES]
+    best = min(made, key=lambda proposal: unseen.error(proposal.solution))
+    weight = best.solution[:-1].T.reshape(stretch.outputs, stretch.inputs, *stretch.kernel)
+    return Fit(weight, best.solution[-1], unseen.error(best.solution) / spread(unseen))
+
+
+def _check_size(stretch: Stretch) -> None:
+    columns = stretch.inputs * prod(stretch.kernel)
+    if columns > MOST_COLUMNS:
+        raise ModelError(
+            f"{stretch.name}: an operator of {columns} inputs is too large to be solved for; {MOST_COLUMNS} are the "
+            "most. Leave this stretch as it is."
+        )
+
+
+def _sums(
+    layer: Layer, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...], dtype: torch.dtype, columns: int
+) -> tuple[Gram, Gram]:
+    """The least-squares problem on the rows to fit, and on those that only judge."""
+    total = sum(len(batch) for batch in targets)
+    before = rows_before = 0
+    found: list[tuple[Gram, Gram]] = []
+    for x, y in zip(inputs, targets, strict=True):
+        axes = [size for axis, size in enumerate(y.shape) if axis != layer.axis % y.dim()]
+        where: Places = places_for(axes, None, before=before, total=total, columns=columns)
+        judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total)
+        read, wanted = read_at(layer, x, where)[0], at(layer, y, where)
+        parts = [rows.nonzero().flatten() for rows in (~judging, judging)]
+        found.append(tuple(Gram.of(read[rows], wanted[rows], dtype) for rows in parts))  # type: ignore[arg-type]
+        before, rows_before = before + len(y), rows_before + len(where[0])
+    fitted, unseen = found[0]
+    for more in found[1:]:
+        fitted, unseen = fitted.merge(more[0]), unseen.merge(more[1])
+    return fitted, unseen if unseen.count else fitted
+
+
+def layer_of(stretch: Stretch) -> Layer:
+    """The operator of a stretch as a layer that loses nothing."""
+    window = None
+    if stretch.kernel:
+        sides = tuple((size // 2, size // 2) for size in stretch.kernel)
+        window = Window(stretch.kernel, stretch.stride, sides, (1,) * len(stretch.kernel), 1)
+    name = weight_name(stretch)
+    kept = torch.ones(stretch.inputs, dtype=torch.bool).nonzero().flatten()
+    return Layer(
+        weight=name,
+        bias=name.removesuffix("weight") + "bias",
+        kept=kept,
+        gone=kept[:0],
+        kept_out=torch.arange(stretch.outputs),
+        window=window,
+        target=stretch.node,
+    )
+
+
+def _is_changed(node: Node) -> bool:
+    """Whether somebody changes a node's value in place after it was given."""
+    return any(str(user.target).partition(".")[2].partition(".")[0].endswith("_") for user in node.users)

@@ -1,0 +1,105 @@
+"""`block_influence`: a residual block that hardly turns what goes through it can go, a baseline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float64, Shaped
+from torch import Tensor, nn
+
+from secateur.calibration import calibrate
+from secateur.errors import ModelError, UnknownNameError
+from secateur.scores import Blocks, Rectified, Scores
+from secateur.sites import Sites
+from secateur.task import Task
+
+AROUND = ("block", "activation")
+MOST = 2.0  # of what goes in, the opposite comes out
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One less the cosine of what goes in and what comes out, added up over rows."""
+
+    count: int
+    total: Float64[Tensor, ""]
+
+    @staticmethod
+    def empty() -> "Turn":
+        """Nothing seen yet."""
+        return Turn(0, torch.zeros((), dtype=torch.float64))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that was seen were finite numbers."""
+        return bool(torch.isfinite(self.total))
+
+    @property
+    def mean(self) -> Float64[Tensor, ""]:
+        """The mean over rows."""
+        return self.total / max(self.count, 1)
+
+    def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> "Turn":
+        """The sum with these seen as well."""
+        lengths = [rows.norm(dim=-1, keepdim=True) for rows in (pre, post)]
+        before, after = (rows / _or_one(length) for rows, length in zip((pre, post), lengths, strict=True))
+        apart = (before - after).square_().sum(-1, dtype=torch.float64) / 2  # no cancellation where cosines are near 1
+        nothing = ((lengths[0] == 0) ^ (lengths[1] == 0)).sum() / 2  # beside a row of zeros the cosine is 0
+        total = apart.sum() + nothing
+        return Turn(self.count + apart.numel(), self.total.to(total.device) + total)
+
+
+@dataclass(frozen=True)
+class BlockInfluence:
+    r"""How far a residual block turns its input: $1 - \operatorname{mean} \cos(x, y)$ of what comes in and goes out.
+
+    Men et al., *ShortGPT: Layers in Large Language Models are More Redundant Than You Expect*, 2024
+    ([arXiv 2403.03853](https://arxiv.org/abs/2403.03853)), block influence: the cosine of a token's hidden states
+    before and after a block, over all tokens.
+
+    What differs: here every activation has the score of the smallest residual block around it: the innermost module
+    whose input gets to its output, which has the same shape, around all linear layers. The activations of one block
+    score alike. In convolutional networks each position of a map is a row, over channels. An activation in no such
+    block scores 2, the most there is: there nothing can go whole. `around="activation"` takes, for networks without
+    residual blocks, what each activation alone reads and gives.
+    """
+
+    around: Literal["block", "activation"] = "block"
+    name = "block_influence"
+    granularity = "layer"
+
+    def __post_init__(self) -> None:
+        if self.around not in AROUND:
+            raise UnknownNameError("place of block_influence", self.around, AROUND)
+
+    @property
+    def watches(self) -> Blocks | Rectified:
+        """What it watches."""
+        return Blocks(Turn.empty) if self.around == "block" else Rectified(Turn.empty)
+
+    def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores:
+        """The influence of the block around every activation."""
+        return self.judge(model, sites, calibrate(model, sites, task, self.watches))
+
+    def judge(self, model: nn.Module, sites: Sites, seen: Mapping[str, Turn]) -> Scores:
+        """The scores that follow from what every block does.
+
+        Raises:
+            ModelError: no activation is in a residual block.
+        """
+        if not seen:
+            raise ModelError(
+                f"{type(model).__name__}: none of its {len(sites.activations)} activations is in a residual block; use "
+                'around="activation", or another method, such as easier.'
+            )
+        most = torch.full_like(next(iter(seen.values())).mean, MOST)
+        values = {each.name: seen[each.name].mean if each.name in seen else most for each in sites.activations}
+        return Scores(self.name, {name: value.reshape(1) for name, value in values.items()}, comparable=True)
+
+
+def _or_one(length: Tensor) -> Tensor:
+    return torch.where(length > 0, length, 1.0)
+
+
+METHOD = BlockInfluence()

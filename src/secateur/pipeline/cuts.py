@@ -1,0 +1,119 @@
+"""What one round takes out of a network: units of sites, or layers."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from torch import nn
+
+from secateur.budget import select, select_layers
+from secateur.compensation import repair
+from secateur.errors import UnknownNameError
+from secateur.finding import find_sites
+from secateur.folding import Folded, fold
+from secateur.methods import score
+from secateur.pipeline.progress import Run
+from secateur.plan import Plan, compose
+from secateur.recipe import Stage
+from secateur.replacing import replace_layers
+from secateur.result import Fold, SiteScores
+from secateur.scores import Scores
+from secateur.sites import Sites
+from secateur.stretches import find_layers
+from secateur.surgery import certified
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A network after one round's cuts and compensation: before and after the latter."""
+
+    cut: nn.Module
+    mended: nn.Module
+    plan: Plan
+    scores: tuple[SiteScores, ...]
+    folds: tuple[Fold, ...]
+    repairing: float = 0.0  # seconds
+
+    @property
+    def removes(self) -> bool:
+        """Whether anything goes."""
+        return bool(self.plan.removed or self.plan.layers)
+
+
+def cut_by(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]) -> Cut:
+    """What a part of a stage takes out of a network; `gone` counts the units that earlier parts took from each site."""
+    if stage.method.granularity == "layer":
+        return _layers(model, run, stage, part)
+    return _units(model, run, stage, part, gone)
+
+
+def _layers(model: nn.Module, run: Run, stage: Stage, part: int) -> Cut:
+    """One round's layers: all that are chosen together."""
+    sites = find_layers(model, run.task)
+    scores = score(model, sites, run.task, stage.method, watch=run.watch)
+    choices = select_layers(scores, sites, stage.part(part), become=stage.form, protect=stage.protect)
+    begun = time.perf_counter()
+    found = replace_layers(model, sites, choices, run.task, become=stage.form, solve=stage.compensate != "none")
+    chosen = {name for choice in choices for name in choice.activations}
+    folded = fold(found.model, run.task) if stage.fold else Folded(found.model, (), ())
+    return Cut(
+        cut=found.cut,
+        mended=folded.model,
+        plan=Plan(stage.method.name, layers=found.plan.layers + folded.edits),
+        scores=tuple(
+            SiteScores(name, tuple(values.tolist()), (0,) if name in chosen else ())
+            for name, values in scores.values.items()
+        ),
+        folds=found.folds,
+        repairing=time.perf_counter() - begun,
+    )
+
+
+def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]) -> Cut:
+    """One round's cuts: all sites together, or one after the other with the network scored anew in between."""
+    task = run.task
+    names = find_sites(model, task).names if stage.one_by_one else (None,)
+    done = Cut(model, model, Plan(method=stage.method.name), (), ())
+    for name in names:
+        sites = find_sites(done.mended, task)
+        if name is not None and (name not in sites.names or set(sites[name].twins) & set(names[: names.index(name)])):
+            continue  # an earlier cut left it with one unit, or took its units together with its twin's
+        scores = score(done.mended, sites, task, stage.method, watch=run.watch)
+        widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
+        budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
+        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        small, plan = certified(done.mended, plan, task)
+        begun = time.perf_counter()
+        repaired = repair(small, done.mended, plan, task, how=stage.compensate)
+        done = Cut(
+            cut=small,
+            mended=repaired.model,
+            plan=compose(done.plan, repaired.plan),
+            scores=done.scores + _site_scores(scores, plan, sites.names if name is None else (name,)),
+            folds=done.folds + repaired.folds,
+            repairing=done.repairing + time.perf_counter() - begun,
+        )
+    return done
+
+
+def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tuple[str, ...]:
+    """The sites that lose nothing: those that match a pattern, and all but one where it is its turn."""
+    protected: set[str] = set()
+    for pattern in patterns:
+        found = {name for name in sites.names if fnmatch(name, pattern)}
+        if not found:
+            raise UnknownNameError("site to protect", pattern, sites.names)
+        protected |= found
+    if only is not None:
+        protected |= set(sites.names) - {only, *sites[only].twins}
+    return tuple(protected)
+
+
+def _site_scores(scores: Scores, plan: Plan, names: tuple[str, ...]) -> tuple[SiteScores, ...]:
+    edits = {edit.site: edit for edit in plan.edits}
+    thresholds = {name: edits[name].threshold if name in edits else None for name in names}
+    return tuple(
+        SiteScores(name, tuple(scores.values[name].tolist()), plan.removed.get(name, ()), thresholds[name])
+        for name in names
+    )
