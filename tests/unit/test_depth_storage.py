@@ -187,6 +187,26 @@ def test_a_plan_that_does_not_fit_the_builder_is_refused(
         storage.load(tmp_path / "small.safetensors", build=net.Net)
 
 
+class Deciding(nn.Module):
+    """A forward that cannot be followed, in the place of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x) if x.sum() > 0 else x
+
+
+def test_a_builder_of_another_forward_is_refused(tmp_path: Path) -> None:
+    plan = Plan("easier", layers=(LayerEdit("a", "identity", (Untie("", ("act_1", "act_2")),)),))
+    storage.save(Deciding(), tmp_path / "small.safetensors", plan=plan)
+    with pytest.raises(
+        FileError, match="do not fit the model: Deciding: the calls of its forward cannot be told apart"
+    ):
+        storage.load(tmp_path / "small.safetensors", build=Deciding)
+
+
 def test_weights_of_what_came_in_must_be_in_the_file(net: ModuleType, tmp_path: Path) -> None:
     _, plan = made(net, "collapsed")
     storage.save(net.Net(), tmp_path / "small.safetensors", plan=plan)
