@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.fx import Node
 
+from secateur.depth import Ones
 from secateur.errors import FoldError
 from secateur.folding.maps import Map
 from secateur.folding.modules import LINEAR, is_norm, is_product, map_of
@@ -22,7 +23,8 @@ _LAYOUTS = ("flatten", "view", "reshape", "squeeze", "_unsafe_view")
 class Layer:
     """The one call of a linear module: the node that it reads, the one that it gives, and what it computes.
 
-    `reason` says why it cannot be merged, "" if it can; then it has a `map`.
+    `reason` says why it cannot be merged, "" if it can; then it has a `map`. `ones` names the module that appends a
+    channel of ones to what it reads, if there is one.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Layer:
     node: Node
     map: Map | None = None
     reason: str = ""
+    ones: str = ""
 
     @property
     def is_norm(self) -> bool:
@@ -102,7 +105,7 @@ def _layers(traced: Traced, name: str, nodes: list[Node], names: int) -> Iterato
     module = traced.model.get_submodule(name)
     calls: dict[str, list[Node]] = {}
     for node in nodes:
-        calls.setdefault(str(list(node.meta["nn_module_stack"])[-1]), []).append(node)
+        calls.setdefault(call_of(node), []).append(node)
     for call in calls.values():
         sources = [
             source
@@ -121,6 +124,9 @@ def _layer(traced: Traced, name: str, module: nn.Module, ends: tuple[Node, Node]
         given = map_of(name, module, max(len(shape_of(source) or ()) - 2, 0))
     except FoldError as error:
         return Layer(name, module, source, node, reason=str(error))
+    appends = module_of(source) if source.op == "call_function" else ""
+    if appends and type(traced.model.get_submodule(appends)) is Ones and len(source.users) == 1:
+        return Layer(name, module, source.all_input_nodes[0], node, replace(given, ones=True), ones=appends)
     return Layer(name, module, source, node, given)
 
 
@@ -147,7 +153,7 @@ def _before(layer: Layer, given: Mapping[Node, Layer]) -> Link:
             return Link(
                 layer, given[node], pools, tuple(dropouts), several or _crossed(given[node], layer, pools=pools)
             )
-        kind = _passing(node)
+        kind = passing(node)
         if not kind:
             return Link(layer, reason=f"{_called(node)} stands before it, which is not linear")
         pools = pools or kind == "pool"
@@ -197,7 +203,12 @@ def _called(node: Node) -> str:
     return f"{name} ({operator})" if name else operator
 
 
-def _passing(node: Node) -> str:
+def call_of(node: Node) -> str:
+    """Which call of a module a node stands in, the innermost."""
+    return str(list(node.meta["nn_module_stack"])[-1])
+
+
+def passing(node: Node) -> str:
     """Whether a node leaves all values as they are, or averages them over positions; "" if neither."""
     if node.op != "call_function" or not isinstance(node.meta.get("val"), Tensor):
         return ""
