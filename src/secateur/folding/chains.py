@@ -11,7 +11,7 @@ from torch.fx import Node
 from secateur.depth import Ones
 from secateur.errors import FoldError
 from secateur.folding.maps import Map
-from secateur.folding.modules import LINEAR, is_norm, is_product, map_of
+from secateur.folding.modules import LINEAR, has_scale, is_norm, is_product, map_of
 from secateur.graph import Traced, module_of, operator_of, shape_of
 
 _DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
@@ -22,6 +22,8 @@ _LAYOUTS = ("flatten", "view", "reshape", "squeeze", "_unsafe_view")
 @dataclass(frozen=True)
 class Layer:
     """The one call of a linear module: the node that it reads, the one that it gives, and what it computes.
+
+    Of a layer norm that is the scale with which it ends: it begins a chain, whatever stands before it.
 
     `reason` says why it cannot be merged, "" if it can; then it has a `map`. `ones` names the module that appends a
     channel of ones to what it reads, if there is one.
@@ -80,7 +82,7 @@ def layers_in(traced: Traced) -> tuple[Layer, ...]:
     return tuple(
         layer
         for name, nodes in calls.items()
-        if type(modules.get(name)) in LINEAR
+        if type(modules.get(name)) in LINEAR and (begins(modules[name]) == has_scale(modules[name]))
         for layer in _layers(traced, name, nodes, names[id(modules[name])])
     )
 
@@ -114,7 +116,15 @@ def _layers(traced: Traced, name: str, nodes: list[Node], names: int) -> Iterato
             if source not in call and source.name not in traced.tensors and isinstance(source.meta.get("val"), Tensor)
         ]
         if len(set(sources)) == 1:
-            yield _layer(traced, name, module, (sources[0], call[-1]), max(len(calls), names))
+            used = max(
+                len(calls), names, *(len(set(tensor.users) - set(call)) + 1 for tensor in _tensors(traced, call))
+            )
+            yield _layer(traced, name, module, (sources[0], call[-1]), used)
+
+
+def _tensors(traced: Traced, call: list[Node]) -> set[Node]:
+    """The model's own tensors that a call reads."""
+    return {source for node in call for source in node.all_input_nodes if source.name in traced.tensors}
 
 
 def _layer(traced: Traced, name: str, module: nn.Module, ends: tuple[Node, Node], calls: int) -> Layer:
@@ -133,7 +143,7 @@ def _layer(traced: Traced, name: str, module: nn.Module, ends: tuple[Node, Node]
 def _check_alone(traced: Traced, name: str, module: nn.Module, calls: int) -> None:
     """Refuse a module that does more than one thing."""
     if calls > 1:
-        raise FoldError(f"{name}: this module is used {calls} times; give every use a module of its own to merge it.")
+        raise FoldError(f"{name}: it or its weights are used {calls} times; give every use a module of its own.")
     if module._forward_hooks or module._forward_pre_hooks:
         raise FoldError(f"{name}: forward hooks change or read what it computes; remove them to merge it.")
     own = {id(parameter) for parameter in module.parameters()}
@@ -145,6 +155,8 @@ def _check_alone(traced: Traced, name: str, module: nn.Module, calls: int) -> No
 
 def _before(layer: Layer, given: Mapping[Node, Layer]) -> Link:
     """What stands before a layer."""
+    if begins(layer.module):
+        return Link(layer, reason=f"{_called(layer.node)} is not linear")
     node, pools, several = layer.source, False, ""
     dropouts: list[str] = []
     while True:
@@ -206,6 +218,11 @@ def _called(node: Node) -> str:
 def call_of(node: Node) -> str:
     """Which call of a module a node stands in, the innermost."""
     return str(list(node.meta["nn_module_stack"])[-1])
+
+
+def begins(module: nn.Module) -> bool:
+    """Whether a module is linear in its last step alone."""
+    return isinstance(module, nn.LayerNorm)
 
 
 def passing(node: Node) -> str:

@@ -8,7 +8,7 @@ from torch import nn
 from secateur.errors import FoldError, UnknownNameError
 from secateur.folding.absorbing import absorb
 from secateur.folding.chains import Chain, Link, chains_in, layers_in
-from secateur.folding.modules import module_of, rescale_
+from secateur.folding.modules import module_of, rescale_, without_scale
 from secateur.folding.placing import Folded, like, put_
 from secateur.folding.proof import check_equal
 from secateur.folding.segments import Rules, Segment, macs_of, merged, outline, segments_of
@@ -112,7 +112,7 @@ def _merge_(model: nn.Module, segment: Segment) -> LayerEdit:
     gone = [layer.name for layer in segment.layers if layer is not target]
     gone += [layer.ones for layer in segment.layers if layer.ones]
     gone += [name for link in segment.links for name in link.dropouts if _is_dropout(model, name)]
-    swaps = [put_(model, name, nn.Identity()) for name in gone]
+    swaps = [put_(model, name, without_scale(model.get_submodule(name))) for name in gone]
     place = model.get_submodule(target.name)
     if target.is_product:
         swaps.append(put_(model, target.name, like(module_of(one, place), place)))

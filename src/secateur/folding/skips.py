@@ -10,7 +10,7 @@ from torch.fx import Node
 
 from secateur.errors import FoldError
 from secateur.folding.algebra import composed, summed
-from secateur.folding.chains import Layer, call_of, passing
+from secateur.folding.chains import Layer, begins, call_of, passing
 from secateur.folding.maps import Map, unchanged
 from secateur.graph import Traced, module_of, operator_of, shape_of
 from secateur.inference import evaluating
@@ -99,7 +99,7 @@ def _follow(region: _Region, node: Node, layers: Mapping[Node, Layer], names: se
     """
     maps = region.maps
     layer = layers.get(node)
-    if layer is not None and layer.source in maps:
+    if layer is not None and layer.source in maps and not begins(layer.module):
         if layer.map is None:
             raise FoldError(layer.reason)
         before = maps[layer.source]
