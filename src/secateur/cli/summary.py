@@ -11,8 +11,8 @@ from secateur.cli.runfolder import REPORT
 from secateur.cli.running import Finished
 from secateur.cli.tables import lines
 from secateur.report import figures
-from secateur.report.layers import in_words, of_layers
-from secateur.report.outcome import kept_rounds, quality_name
+from secateur.report.layers import in_words
+from secateur.report.outcome import gone, kept_rounds, quality_name
 from secateur.result import Result, Step
 
 
@@ -42,11 +42,7 @@ def summary(finished: Finished) -> list[RenderableType]:
 
 def _rounds(result: Result[Any]) -> str:
     kept = sum(one.kept for one in result.rounds)
-    units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
-    gone = sum(edit.action != "fold" for one in kept_rounds(result) for edit in one.plan.layers)
-    parts = [f"{units - left:,} of {figures.plural(units, 'unit')} removed"] if units else []
-    parts += [f"{figures.plural(gone, 'layer')} taken out"] if of_layers(result) else []
-    return ", ".join([*parts, f"{kept} of {figures.plural(len(result.rounds), 'round')} kept"])
+    return ", ".join([*gone(result), f"{kept} of {figures.plural(len(result.rounds), 'round')} kept"])
 
 
 def _pinned(result: Result[Any]) -> list[str]:
