@@ -152,3 +152,18 @@ def test_what_has_a_channel_of_ones_merges_further() -> None:
     again = assert_folds_exactly(folded, x)
     assert products(again.model) == ["3.1"]
     assert again.model[3][1].weight.shape == (4, 4, 3, 3)
+
+
+def test_a_bert_of_transformers_folds_across_its_modules() -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
+    model = transformers.BertModel(transformers.BertConfig(vocab_size=20, max_position_embeddings=8, **sizes)).eval()
+    model.encoder.layer[1].intermediate.intermediate_act_fn = affine(64, -1)
+    given = {"input_ids": torch.randint(1, 20, (2, 5)), "attention_mask": torch.ones(2, 5, dtype=torch.long)}
+    folded = fold(model, given, skips=True)
+    assert folded.refused == ()
+    assert [edit.name for edit in folded.edits] == ["encoder.layer.1.output.dense", "encoder.layer.1.output"]
+    assert next(folded.model.encoder.layer[1].output.children()).weight.shape == (16, 16)
+    with torch.no_grad():
+        found, wanted = (net(**given).last_hidden_state for net in (folded.model, model))
+    assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
