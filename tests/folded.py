@@ -28,12 +28,13 @@ def assert_equal(folded: nn.Module, model: nn.Module, x: Tensor) -> None:
     assert float((found - wanted).abs().max()) <= EXACT[x.dtype] * float(wanted.abs().max())
 
 
-def assert_folds_exactly(model: nn.Module, x: Tensor, **settings: object) -> Folded:
-    """The folded model; it equals the original in both precisions."""
+def assert_folds_exactly(model: nn.Module, x: Tensor, *, precise: bool = True, **settings: object) -> Folded:
+    """The folded model; it equals the original, folded in float64 as well if `precise`."""
     folded = fold(model, x, **settings)
     assert_equal(folded.model, model, x)
-    assert_equal(fold(model.double(), x.double(), **settings).model, model, x.double())
-    model.float()
+    if precise:
+        assert_equal(fold(model.double(), x.double(), **settings).model, model, x.double())
+        model.float()
     return folded
 
 

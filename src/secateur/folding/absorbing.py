@@ -58,7 +58,7 @@ def _why_not(block: Block, model: nn.Module, inputs: int, worth: Worth) -> str:
             part_of(model.get_submodule(name))
     except ModelError as error:
         return str(error)
-    one = Candidate(module_of(block.map, _place(block)), (shape_of(block.source) or ())[1:], _macs(block))
+    one = Candidate(lambda: module_of(block.map, _place(block)), (shape_of(block.source) or ())[1:], _macs(block))
     parts = [candidate_of(Segment((layer,))) for layer in block.layers]
     pays, why = costs(parts, one, outline(block.map), worth)
     return "" if pays else f"{block.name}: {why}"

@@ -25,17 +25,28 @@ class Layer:
 
     Of a layer norm that is the scale with which it ends: it begins a chain, whatever stands before it.
 
-    `reason` says why it cannot be merged, "" if it can; then it has a `map`. `ones` names the module that appends a
-    channel of ones to what it reads, if there is one.
+    It works over so many `axes` besides rows and channels. `reason` says why it cannot be merged, "" if it can. `ones`
+    names the module that appends a channel of ones to what it reads, if there is one.
     """
 
     name: str
     module: nn.Module = field(repr=False)
     source: Node
     node: Node
-    map: Map | None = None
+    axes: int = 0
     reason: str = ""
     ones: str = ""
+
+    @property
+    def map(self) -> Map:
+        """What it computes, in float64.
+
+        Raises:
+            FoldError: it cannot be merged.
+        """
+        if self.reason:
+            raise FoldError(self.reason)
+        return replace(map_of(self.name, self.module, self.axes), ones=bool(self.ones))
 
     @property
     def is_norm(self) -> bool:
@@ -131,13 +142,13 @@ def _layer(traced: Traced, name: str, module: nn.Module, ends: tuple[Node, Node]
     source, node = ends
     try:
         _check_alone(traced, name, module, calls)
-        given = map_of(name, module, max(len(shape_of(source) or ()) - 2, 0))
+        axes = len(map_of(name, module, max(len(shape_of(source) or ()) - 2, 0)).kernel)
     except FoldError as error:
         return Layer(name, module, source, node, reason=str(error))
     appends = module_of(source) if source.op == "call_function" else ""
     if appends and type(traced.model.get_submodule(appends)) is Ones and len(source.users) == 1:
-        return Layer(name, module, source.all_input_nodes[0], node, replace(given, ones=True), ones=appends)
-    return Layer(name, module, source, node, given)
+        return Layer(name, module, source.all_input_nodes[0], node, axes, ones=appends)
+    return Layer(name, module, source, node, axes)
 
 
 def _check_alone(traced: Traced, name: str, module: nn.Module, calls: int) -> None:
@@ -199,9 +210,9 @@ def check_order(layers: Sequence[Layer]) -> None:
 
 def _crossed(before: Layer, after: Layer, *, pools: bool) -> str:
     """Why two layers do not fit, if the channels of one do not lie where those of the other do."""
-    if before.map is None or after.map is None:
+    if before.reason or after.reason:
         return ""
-    first, second = len(before.map.kernel), len(after.map.kernel)
+    first, second = before.axes, after.axes
     given, read = (len(shape_of(node) or ()) for node in (before.node, after.source))
     fits = first == second if given == read and not pools else (first, second) == (given - 2, read - 2)
     return "" if fits else f"{after.name} reads another axis than the one along which {before.name} has its channels"

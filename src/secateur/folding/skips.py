@@ -100,8 +100,6 @@ def _follow(region: _Region, node: Node, layers: Mapping[Node, Layer], names: se
     maps = region.maps
     layer = layers.get(node)
     if layer is not None and layer.source in maps and not begins(layer.module):
-        if layer.map is None:
-            raise FoldError(layer.reason)
         before = maps[layer.source]
         maps[node] = layer.map if before is maps[region.source] else composed(before, layer.map)
         region.layers.append(layer)
@@ -120,8 +118,8 @@ def _laid_out(region: _Region, layers: Mapping[Node, Layer]) -> tuple[int, int]:
     """Over how many axes the block's layers work, and how many channels they read."""
     for node in region.nodes:
         layer = layers.get(node)
-        if layer is not None and layer.source is region.source and layer.map is not None:
-            return len(layer.map.kernel), layer.map.read - layer.map.ones
+        if layer is not None and layer.source is region.source and not layer.reason:
+            return layer.axes, layer.map.read - layer.map.ones
     return 0, 0
 
 
