@@ -71,7 +71,7 @@ class Resize:
 class Part:
     """A module as data: its kind, a key of `depth.KINDS`, and the arguments that it is built with.
 
-    A `sequence` has `parts` and no settings.
+    A `sequence` has `parts` and no settings; so has a `first`, which leaves out all inputs but the first.
     """
 
     kind: str
@@ -103,9 +103,9 @@ class LayerEdit:
     """What became of one activation or stretch of layers, and why.
 
     `action` is `identity`, `on_off`, `affine` (an activation made linear), `fold` (linear layers merged exactly),
-    `collapse` (a stretch replaced by one fitted operator) or `drop`. `score` and `rank` (0 = lowest) are those by which
-    it was chosen, NaN and -1 where it was not by a score; `error` is the share of the variance that a fit leaves
-    unexplained, NaN where nothing was fitted.
+    `padding` (moved to an earlier layer), `collapse` (a stretch replaced by one fitted operator) or `drop`. `score` and
+    `rank` (0 = lowest) are those by which it was chosen, NaN and -1 where it was not by a score; `error` is the share
+    of the variance that a fit leaves unexplained, NaN where nothing was fitted.
     """
 
     name: str

@@ -124,3 +124,11 @@ class Observing(Method, Protocol):
     def watches(self) -> Look: ...
 
     def judge(self, model: nn.Module, sites: Sites, seen: Mapping[str, Any]) -> Scores: ...
+
+
+@runtime_checkable
+class Trying(Method, Protocol):
+    """A method that looks at data in passes of its own."""
+
+    @property
+    def needs_data(self) -> bool: ...

@@ -20,7 +20,7 @@ from secateur.errors import ModelError, PlanError, first_line
 from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
-from secateur.programs import FAILURES, NO_VALUES, check_sizes, in_code, quiet, reason_of, unfused_attention
+from secateur.programs import FAILURES, NO_VALUES, check_sizes, has_tokens, in_code, quiet, reason_of, unfused_attention
 from secateur.sites import Pinned, Sites, TensorCost
 from secateur.soundness import baked, check_inputs, check_model, described
 from secateur.task import Arguments, Task
@@ -168,8 +168,7 @@ def _free(value: Any) -> dict[int, Any] | None:
     """The sizes of an input that may change: its rows, and its tokens where it holds whole numbers or a mask."""
     if not isinstance(value, Tensor) or not value.dim():
         return None
-    has_tokens = value.dim() > 1 and not value.is_floating_point()
-    return {0: Dim.AUTO, 1: Dim.AUTO} if has_tokens else {0: Dim.AUTO}
+    return {0: Dim.AUTO, 1: Dim.AUTO} if has_tokens(value) else {0: Dim.AUTO}
 
 
 def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:

@@ -188,7 +188,7 @@ def test_the_time_of_a_cut_leaves_out_its_compensation(monkeypatch: pytest.Monke
         time.sleep(3.0)
         return repair(*given, **settings)
 
-    monkeypatch.setattr("secateur.pipeline.rounds.repair", slow)
+    monkeypatch.setattr("secateur.pipeline.cuts.repair", slow)
     _, cut, compensated = compress(net(), task_of(), recipe(Share(0.5), compensate="mean")).steps
     assert compensated.seconds - cut.seconds >= 3.0
 

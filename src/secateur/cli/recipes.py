@@ -136,7 +136,7 @@ def _of_layers(stage: Stage) -> str:
         case Share(ratio):
             return f"{_share(ratio)} of the {what} (each to {stage.form})"
         case Count(int() as number):
-            return f"{number} {what} (each to {stage.form})"
+            return f"{number} of the {what} (each to {stage.form})"
         case Macs(limit):
             return f"{what} (each to {stage.form}) until {_share(limit)} of the multiply-adds are left"
     return f"{what} (each to {stage.form}) under {stage.budget}"

@@ -65,7 +65,7 @@ def fits(traced: Traced, stretches: Sequence[Stretch], task: Task, rows: int) ->
             if stretch is not None:
                 found[stretch.name] = _fit(stretch, held[stretch.source], outputs)
             if node.name in by_source:
-                held[node.name] = tuple(output.clone() for output in outputs) if _is_changed(node) else outputs
+                held[node.name] = tuple(output.clone() for output in outputs) if is_changed(node) else outputs
     return found
 
 
@@ -149,8 +149,11 @@ def applied(stretch: Stretch, fit: Fit, x: Tensor) -> Tensor:
 
 
 def _run(traced: Traced, batches: list[Arguments], stops: Iterable[str]) -> Iterator[tuple[Node, tuple[Any, ...]]]:
-    """Run all batches in step; behind some nodes stop with what each has given."""
+    """Run all batches in step; behind some nodes, inputs among them, stop with what each has given."""
     walks, places = tuple(Walk(traced, batch) for batch in batches), set(stops)
+    for node in traced.nodes:
+        if node.op == "placeholder" and node.name in places:
+            yield node, tuple(walk.value(node) for walk in walks)
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
         outputs = tuple(walk.operator(node)(*walk.arguments(node)) for walk in walks)
@@ -223,6 +226,6 @@ def layer_of(stretch: Stretch) -> Layer:
     )
 
 
-def _is_changed(node: Node) -> bool:
+def is_changed(node: Node) -> bool:
     """Whether somebody changes a node's value in place after it was given."""
     return any(str(user.target).partition(".")[2].partition(".")[0].endswith("_") for user in node.users)

@@ -139,29 +139,28 @@ def _apart(chain: Chain, chosen: Sequence[Segment], rules: Rules) -> Iterator[tu
             continue
         layers, links = chain.layers[begin : end + 1], chain.links[begin:end]
         try:
-            whole = Segment(layers, links, merged(layers, links, moving=rules.moving))
+            one = merged(layers, links, moving=rules.moving)
         except FoldError as error:
             yield f"{first.name} → {second.name}", str(error)
             continue
-        yield f"{first.name} → {second.name}", _too_dear(whole, rules.worth)
+        parts = [candidate_of(Segment((layer,))) for layer in layers]
+        whole = candidate_of(Segment(layers, links, one))
+        yield f"{first.name} → {second.name}", costs(parts, whole, outline(one), rules.worth)[1]
 
 
-def _too_dear(whole: Segment, worth: Worth) -> str:
-    """The costs of a merge that was not made."""
-    parts = [candidate_of(Segment((layer,))) for layer in whole.layers]
-    one = candidate_of(whole)
+def costs(parts: Sequence[Candidate], one: Candidate, what: str, worth: Worth) -> tuple[bool, str]:
+    """Whether one operator costs no more than several, and why it is not made if it does."""
     before, after = sum(worth(parts)), sum(worth([one]))
     macs = f"{one.macs:,.0f} instead of {sum(part.macs for part in parts):,.0f} multiply-adds"
     cost = "" if after == one.macs else f", at a cost of {after:.4g} instead of {before:.4g}"
-    return f"as {outline(whole)} it would take {macs}{cost}; worth=always merges it all the same."
+    return after <= before, f"as {what} it would take {macs}{cost}; worth=always merges it all the same."
 
 
-def outline(segment: Segment) -> str:
-    """A merged segment in words."""
-    assert segment.map is not None  # who asks has merged it
-    kernel = "×".join(str(size) for size in segment.map.kernel) or "linear layer"
-    ones = " and one of ones" if segment.map.ones else ""
-    return f"one {kernel} from {segment.map.read - segment.map.ones} channels{ones} to {segment.map.made}"
+def outline(one: Map) -> str:
+    """A merged map in words."""
+    kernel = "×".join(str(size) for size in one.kernel) or "linear layer"
+    ones = " and one of ones" if one.ones else ""
+    return f"one {kernel} from {one.read - one.ones} channels{ones} to {one.made}"
 
 
 def _map(layer: Layer) -> Map:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.compensation.batches import argument_batches, rows_in
-from secateur.compensation.collapse import Fit, applied, fits
+from secateur.compensation.collapse import Fit, applied, fits, is_changed
 from secateur.errors import ModelError, SettingsError
 from secateur.graph import Around, Operator, Traced
 from secateur.inference import evaluating
@@ -90,12 +90,10 @@ def _standing_in(stretch: Stretch, fit: Fit) -> Around:
     held: list[Tensor] = []
 
     def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
-        if node.name == stretch.node:
-            return applied(stretch, fit, held.pop())
-        value = operator(*args)
-        if node.name == stretch.source:
-            held.append(value.clone())  # what is behind may change it in place
-        return value
+        for source, value in zip(node.args, args, strict=True):
+            if isinstance(source, Node) and source.name == stretch.source and not held:
+                held.append(value.clone() if is_changed(source) else value)
+        return applied(stretch, fit, held[0]) if node.name == stretch.node else operator(*args)
 
     return around
 

@@ -7,6 +7,7 @@ from typing import Any
 from secateur.report.distributions import distributions
 from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
+from secateur.report.layers import layers, of_layers
 from secateur.report.markup import Html
 from secateur.report.shell import asset, shell
 from secateur.report.steps import steps
@@ -18,6 +19,7 @@ from secateur.result import Result
 
 CONTENTS = (
     ("widths", "Widths"),
+    ("layers", "Layers"),
     ("steps", "Steps"),
     ("scores", "Scores"),
     ("units", "Units"),
@@ -33,21 +35,32 @@ CONTENTS = (
 def page(result: Result[Any]) -> str:
     """The report of a result as HTML text."""
     table, data = units(result)
-    main = (
-        summary(result),
-        widths(result),
-        steps(result),
-        distributions(result),
-        table,
-        folds(result),
-        training(result),
-        exactness(result),
-        pinned(result),
-        notes(result),
-        settings(result),
-    )
+    parts = {
+        "widths": widths(result),
+        "layers": layers(result),
+        "steps": steps(result),
+        "scores": distributions(result),
+        "units": table,
+        "folds": folds(result),
+        "recovery": training(result),
+        "exactness": exactness(result),
+        "pinned": pinned(result),
+        "notes": notes(result),
+        "settings": settings(result),
+    }
+    left_out = _left_out(result)
+    contents = tuple((name, title) for name, title in CONTENTS if name not in left_out)
+    main = (summary(result), *(part for name, part in parts.items() if name not in left_out))
     title = f"Compression report: {result.method}"
-    return shell(title, CONTENTS, main, embedded(data), style="", script=asset("page.js"))
+    return shell(title, contents, main, embedded(data), style="", script=asset("page.js"))
+
+
+def _left_out(result: Result[Any]) -> tuple[str, ...]:
+    """The sections about units of a run that took layers alone, and that about layers of one that took none."""
+    if not of_layers(result):
+        return ("layers",)
+    has_units = any(one.plan.removed for one in result.rounds)
+    return () if has_units else ("widths", "scores", "units", "exactness", "pinned")
 
 
 def embedded(data: dict[str, Any]) -> Html:
