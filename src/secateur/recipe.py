@@ -24,6 +24,7 @@ class Stage:
     The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
     `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
     `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
+    `stability` scores two halves of the data as well, at the price of one more pass in each round.
 
     Raises:
         SettingsError: a field is outside its range, or the budget cannot be shared out over rounds or sites.
@@ -38,6 +39,7 @@ class Stage:
     protect: tuple[str, ...] = ()
     one_by_one: bool = False
     multiple_of: int = 1
+    stability: bool = False
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -195,7 +197,7 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
 
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one", "multiple_of"))
+    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "stability"))
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -211,6 +213,7 @@ def _stage(data: Mapping[str, Any]) -> Stage:
         protect=tuple(protect),
         one_by_one=data.get("one_by_one", False),
         multiple_of=data.get("multiple_of", 1),
+        stability=data.get("stability", False),
     )
 
 
@@ -250,6 +253,7 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
             data |= {"macs": limit}
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
+    data["stability"] = stage.stability
     data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
     return data
 

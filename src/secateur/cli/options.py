@@ -130,6 +130,9 @@ class Loop:
         _loop(metavar="N", help="Round what is left of every site to a multiple: 8 and 16 are often fast."),
     ] = None
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
+    stability: Annotated[
+        bool, _loop("--stability", help="Score two halves of the data as well, and note cuts that rest on noise.")
+    ] = False
     train: Annotated[
         int | None,
         _loop(

@@ -11,13 +11,14 @@ from secateur.budget import Share, select
 from secateur.compensation import repair
 from secateur.errors import ModelError, UnknownNameError
 from secateur.finding import find_sites
+from secateur.halves import of_plan
 from secateur.measurement import measure
 from secateur.methods import score
 from secateur.pipeline.progress import Progress, Run
 from secateur.plan import Plan, compose
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
-from secateur.result import Fold, Measurement, Round, SiteScores, Step
+from secateur.result import Fold, Halves, Measurement, Round, SiteScores, Step
 from secateur.scores import Scores
 from secateur.sites import Sites
 from secateur.surgery import certified
@@ -33,6 +34,7 @@ class _Cut:
     plan: Plan
     scores: tuple[SiteScores, ...]
     folds: tuple[Fold, ...]
+    halves: tuple[Halves, ...] = ()
     repairing: float = 0.0  # seconds
 
 
@@ -58,7 +60,7 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     recovered = _recovered(cut.mended, run, stage)
     if recovered.epochs:
         steps.append(_step("recovered", number, recovered.model, run.task, begun))
-    finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs)
+    finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs, halves=cut.halves)
     return _judged(line, run, finished, recovered, tuple(steps))
 
 
@@ -72,6 +74,7 @@ def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, ste
         gained = sum(recovered.model.get_parameter(f"{name}.bias").numel() for name in finished.plan.biased)
         who = ", ".join(finished.plan.biased)
         notes = (*notes, f"round {number}: compensation gave {who} a bias, {gained} parameters more than planned.")
+    notes = (*notes, *_noise(finished))
     drop = _drop(line.steps[0].measurement, steps[-1].measurement, run.task)
     if max_drop is not None and not drop <= max_drop:
         reason = f"validation {run.task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"
@@ -88,6 +91,20 @@ def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, ste
     )
 
 
+def _noise(finished: Round) -> tuple[str, ...]:
+    """A note of the sites whose cuts rest on noise, if there are any."""
+    noisy = [each for each in finished.halves if each.is_noise]
+    if not noisy:
+        return ()
+    overlap, chance = (100 * sum(own) / len(noisy) for own in ([e.overlap for e in noisy], [e.chance for e in noisy]))
+    names = ", ".join(each.site for each in noisy[:3]) + (", …" if len(noisy) > 3 else "")
+    place = (
+        f"round {finished.number}: at {len(noisy)} of {len(finished.halves)} sites ({names}) the choice rests on noise"
+    )
+    agreed = f"two halves of the data agree on {overlap:.0f} % of the units that stay, chance would on {chance:.0f} %"
+    return (f"{place}: {agreed}; give more data, or another method.",)
+
+
 def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]) -> _Cut:
     """One round's cuts: all sites together, or one after the other with the network scored anew in between."""
     task = run.task
@@ -101,6 +118,7 @@ def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]
         widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
         plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        steady = of_plan(done.mended, sites, task, stage.method, plan, watch=run.watch) if stage.stability else ()
         small, plan = certified(done.mended, plan, task)
         begun = time.perf_counter()
         repaired = repair(small, done.mended, plan, task, how=stage.compensate)
@@ -110,6 +128,7 @@ def _cut(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]
             plan=compose(done.plan, repaired.plan),
             scores=done.scores + _site_scores(scores, plan, sites.names if name is None else (name,)),
             folds=done.folds + repaired.folds,
+            halves=done.halves + steady,
             repairing=done.repairing + time.perf_counter() - begun,
         )
     return done

@@ -12,6 +12,7 @@ from secateur.report.distributions import distributions
 from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
 from secateur.report.markup import Html, joined, tag
+from secateur.report.steadiness import steadiness
 from secateur.report.steps import steps
 from secateur.report.summary import summary
 from secateur.report.training import training
@@ -23,6 +24,7 @@ CONTENTS = (
     ("widths", "Widths"),
     ("steps", "Steps"),
     ("scores", "Scores"),
+    ("stability", "Stability"),
     ("units", "Units"),
     ("folds", "Compensation"),
     ("recovery", "Recovery"),
@@ -41,6 +43,7 @@ def page(result: Result[Any]) -> str:
         widths(result),
         steps(result),
         distributions(result),
+        steadiness(result),
         table,
         folds(result),
         training(result),
@@ -53,12 +56,18 @@ def page(result: Result[Any]) -> str:
     return Template(_asset("page.html")).substitute(
         title=tag("title", f"Compression report: {result.method}").text,
         style=_asset("page.css"),
-        contents=joined(tag("a", name, href=f"#{identity}") for identity, name in CONTENTS).text,
+        contents=joined(tag("a", name, href=f"#{identity}") for identity, name in _contents(result)).text,
         main=joined(main).text,
         data=embedded(data).text,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _contents(result: Result[Any]) -> list[tuple[str, str]]:
+    """The sections that the page has."""
+    is_tried = any(one.halves for one in result.rounds)
+    return [each for each in CONTENTS if is_tried or each[0] != "stability"]
 
 
 def embedded(data: dict[str, Any]) -> Html:
