@@ -31,14 +31,15 @@ COUNTED = 32  # tokens of the sentence whose multiply-adds are counted
 
 
 def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """The untouched model, every cut by some methods at once, each recipe, and how steady every score is."""
+    """The untouched model, each recipe, how steady every score is, and every cut by some methods at once."""
     apart = ("grid", "recipe", "title", "methods")
     shared = {key: value for key, value in experiment.items() if key not in apart} | {"folder": str(folder)}
     found = [shared | {"part": "untouched"}]
+    found += [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
+    found.append(shared | {"part": "stability", "methods": experiment["methods"]})
     for grid in experiment["grid"]:
         found += [shared | {"part": "grid", "cut": grid["cut"], "methods": methods} for methods in grid["methods"]]
-    found.append(shared | {"part": "stability", "methods": experiment["methods"]})
-    return found + [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
+    return found
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:

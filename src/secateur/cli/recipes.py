@@ -202,6 +202,7 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         ),
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,
+        stability=loop.stability,
         multiple_of=1 if loop.multiple_of is None else loop.multiple_of,
         become=loop.become,  # type: ignore[arg-type]
         fold=not loop.no_fold,

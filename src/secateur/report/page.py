@@ -10,6 +10,7 @@ from secateur.report.folds import folds
 from secateur.report.layers import layers, of_layers
 from secateur.report.markup import Html
 from secateur.report.shell import asset, shell
+from secateur.report.steadiness import steadiness
 from secateur.report.steps import steps
 from secateur.report.summary import summary
 from secateur.report.training import training
@@ -22,6 +23,7 @@ CONTENTS = (
     ("layers", "Layers"),
     ("steps", "Steps"),
     ("scores", "Scores"),
+    ("stability", "Stability"),
     ("units", "Units"),
     ("folds", "Compensation"),
     ("recovery", "Recovery"),
@@ -40,6 +42,7 @@ def page(result: Result[Any]) -> str:
         "layers": layers(result),
         "steps": steps(result),
         "scores": distributions(result),
+        "stability": steadiness(result),
         "units": table,
         "folds": folds(result),
         "recovery": training(result),
@@ -56,11 +59,15 @@ def page(result: Result[Any]) -> str:
 
 
 def _left_out(result: Result[Any]) -> tuple[str, ...]:
-    """The sections about units of a run that took layers alone, and that about layers of one that took none."""
-    if not of_layers(result):
-        return ("layers",)
+    """The sections that this run has nothing for: about units where layers alone went, about layers, about halves."""
     has_units = any(one.plan.removed for one in result.rounds)
-    return () if has_units else ("widths", "scores", "units", "exactness", "pinned")
+    is_tried = any(one.halves for one in result.rounds)
+    of_units = ("widths", "scores", "units", "exactness", "pinned")
+    return (
+        *(() if is_tried else ("stability",)),
+        *(() if of_layers(result) else ("layers",)),
+        *(of_units if of_layers(result) and not has_units else ()),
+    )
 
 
 def embedded(data: dict[str, Any]) -> Html:
