@@ -8,11 +8,12 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from secateur import width
-from secateur.budget.layers import Become, Choice
+from secateur.budget.layers import BECOMES, Become, Choice
 from secateur.calibration import calibrate
 from secateur.compensation.collapse import collapse, mend_behind
 from secateur.compensation.departure import enough
 from secateur.depth import change_, linear_at
+from secateur.errors import PlanError, UnknownNameError
 from secateur.plan import LayerEdit, Part, Plan, Swap, Untie
 from secateur.result import Fold
 from secateur.scores import Rectified
@@ -53,8 +54,12 @@ def replace_layers(
 
     Raises:
         ModelError: an activation's call cannot be told apart, or a stretch is too large to be fitted.
-        PlanError: the sites are not the model's.
+        PlanError: the sites are not the model's, or the choices were made for another form.
     """
+    _check(choices, become)
+    if not choices:
+        same = width.copied(model)
+        return Replaced(same, same, Plan(method="chosen"))
     traced = trace(model, task)
     rows = enough(traced)
     folds: tuple[Fold, ...] = ()
@@ -66,13 +71,26 @@ def replace_layers(
             small, edits = _dropped(model, choices)
         case _:
             small, edits = _made_linear(model, sites, choices, task, become)
-    by_name = {choice.name: choice for choice in choices}
-    edits = [replace(edit, score=by_name[edit.name].score, rank=by_name[edit.name].rank) for edit in edits]
-    plan = Plan(method="chosen", layers=tuple(edits))
     mended = small
     if solve and not folds:
         mended, folds = mend_behind(small, traced, _first(sites, choices), task, rows)
-    return Replaced(small, mended, plan, folds)
+    return Replaced(small, mended, _plan(edits, choices), folds)
+
+
+def _check(choices: Sequence[Choice], become: Become) -> None:
+    if become not in BECOMES:
+        raise UnknownNameError("form that a layer can become", become, BECOMES)
+    for choice in choices:
+        if (choice.stretch is not None) != (become in ("collapse", "drop")):
+            what = "a stretch" if choice.stretch else "an activation"
+            raise PlanError(f"{choice.name}: this is {what}, which cannot {become}; select_layers(become={become!r}).")
+
+
+def _plan(edits: Sequence[LayerEdit], choices: Sequence[Choice]) -> Plan:
+    """The edits, with why each was chosen."""
+    by_name = {choice.name: choice for choice in choices}
+    chosen = [(edit, by_name[edit.name]) for edit in edits]
+    return Plan("chosen", layers=tuple(replace(edit, score=why.score, rank=why.rank) for edit, why in chosen))
 
 
 def _first(sites: Sites, choices: Sequence[Choice]) -> str:

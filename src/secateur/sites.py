@@ -155,12 +155,12 @@ class Activation:
 class Stretch:
     """Layers between two values of the traced graph, `source` and `node`, that one linear operator can stand for.
 
-    `activations` are the rectifiers inside, by name. In the place of the first of `modules` comes a convolution of
+    `activations` are the rectifiers inside, by name. In the place of the last of `modules` comes a convolution of
     shape [`outputs`, `inputs`, *`kernel`] with these strides, half its kernel as padding, or, where the kernel has no
     axes, a linear layer; the other modules become Identity. `then` is the rectifier that ends the only module of a
     stretch, and stays behind the operator; `has_path` says that what comes in gets to the end around all layers of
-    this module (a residual block). `macs` are those of the stretch for one example, `macs_after` those of the
-    operator.
+    this module (a residual block), `is_branch` that what comes out has the shape of what comes in, and is only added
+    to something else. `macs` are those of the stretch for one example, `macs_after` those of the operator.
     """
 
     name: str
@@ -174,6 +174,7 @@ class Stretch:
     stride: tuple[int, ...] = ()
     then: str = ""
     has_path: bool = False
+    is_branch: bool = False
     macs: int = 0
     macs_after: int = 0
 

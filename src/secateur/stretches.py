@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.activations import activations_in
+from secateur.calling import one_to_one
 from secateur.counting import count, macs_by_node
 from secateur.errors import ModelError
 from secateur.graph import Traced, operator_of, shape_of
@@ -37,19 +38,21 @@ def find_layers(model: nn.Module, example: Example) -> Sites:
             f"{type(model).__name__}: no rectifier (ReLU, GELU, SiLU, …) stands between two linear operations, so no "
             "layer can go; methods of units, such as magnitude, may still find something to remove."
         )
-    return Sites((), activations=found, stretches=stretches_in(traced, found), macs=count(traced).macs)
+    return Sites((), activations=found, stretches=stretches_in(traced, found, example), macs=count(traced).macs)
 
 
-def stretches_in(traced: Traced, activations: Sequence[Activation]) -> tuple[Stretch, ...]:
+def stretches_in(traced: Traced, activations: Sequence[Activation], example: Example) -> tuple[Stretch, ...]:
     """The stretches of a model, in the order of the data: whole modules where they hold nothing else, else pairs.
 
-    A stretch is sought around every rectifier that is in none before, nor ends one. Neighbouring pairs share a layer.
+    A stretch is sought around every rectifier that is in none before, nor stays behind one; no rectifier is in two.
+    Neighbouring pairs share a layer. All modules are called with one tensor, and give one.
     """
-    graph = _Graph.of(traced, activations)
+    graph = _Graph.of(traced, activations, one_to_one(traced.model, example))
     found: list[Stretch] = []
     for activation in activations:
-        is_known = any(activation.name in one.activations or one.node == activation.source for one in found)
-        stretch = None if is_known else graph.around(activation)
+        taken = {name for one in found for name in one.activations}
+        stays = any(one.then and one.node == activation.source for one in found)
+        stretch = None if activation.name in taken or stays else graph.around(activation, taken)
         found += [stretch] if stretch is not None else []
     return tuple(found)
 
@@ -65,8 +68,8 @@ class _Graph:
     macs: Mapping[str, int]
 
     @staticmethod
-    def of(traced: Traced, activations: Sequence[Activation]) -> "_Graph":
-        """The graph of a model, its modules that run once with the nodes of their calls."""
+    def of(traced: Traced, activations: Sequence[Activation], modules: Set[str]) -> "_Graph":
+        """The graph of a model, of some of its modules those that run once with the nodes of their calls."""
         keys: dict[str, set[str]] = {}
         calls: dict[str, list[Node]] = {}
         for node in traced.nodes:
@@ -75,7 +78,7 @@ class _Graph:
             for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
                 keys.setdefault(str(path), set()).add(str(key))
                 calls.setdefault(str(path), []).append(node)
-        once = {path: tuple(nodes) for path, nodes in calls.items() if path and len(keys[path]) == 1}
+        once = {path: tuple(nodes) for path, nodes in calls.items() if path in modules and len(keys[path]) == 1}
         return _Graph(
             traced=traced,
             nodes={node.name: node for node in traced.nodes},
@@ -84,14 +87,17 @@ class _Graph:
             macs=macs_by_node(traced),
         )
 
-    def around(self, activation: Activation) -> Stretch | None:
-        """The largest module that holds a rectifier, and none that a smaller one does not, or the pair around it."""
+    def around(self, activation: Activation, taken: Set[str]) -> Stretch | None:
+        """The largest module that holds a rectifier, and none that a smaller one does not, or the pair around it.
+
+        It holds none of those that are taken.
+        """
         best: Stretch | None = None
         for path in self._outwards(activation):
             stretch = self._module(path)
             if stretch is None or activation.name not in stretch.activations:
                 continue  # it is the module's last, or nothing that one operator leads through
-            if len(stretch.activations) > MOST_INSIDE:
+            if len(stretch.activations) > MOST_INSIDE or not taken.isdisjoint(stretch.activations):
                 break
             if best is not None and stretch.activations != best.activations:
                 break
@@ -197,16 +203,27 @@ class _Graph:
         return Stretch(
             *(name, inner, source.name, node.name, modules, before[axis], after[axis], kernel, stride, then),
             has_path=_leads_around(source, node, set(region)),
+            is_branch=not then and before == after and self._is_summed(node),
             macs=macs,
             macs_after=cost,
         )
+
+    def _is_summed(self, node: Node) -> bool:
+        """Whether a value is added to another of the data's, and goes nowhere else."""
+        while True:
+            readers = _readers(node)
+            if len(readers) != 1 or operator_of(readers[0]) not in _SUMMING:
+                return False
+            node = readers[0]
+            if operator_of(node).startswith("add"):
+                return sum(self._is_data(source) for source in node.all_input_nodes) > 1
 
     def _is_data(self, node: Node) -> bool:
         """Whether a node's value is a tensor that comes in with the data."""
         return (
             isinstance(node.meta.get("val"), Tensor)
             and node.name not in self.traced.tensors
-            and node not in (self.traced.bound)
+            and node not in self.traced.bound
         )
 
 

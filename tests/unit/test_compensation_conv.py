@@ -244,7 +244,7 @@ def test_a_layer_that_is_too_wide_is_left_alone_and_says_what_it_misses(monkeypa
     model = net(nn.ReLU(), nn.Conv2d(6, 4, 3, bias=False), nn.BatchNorm2d(4))
     x = images()
     whole = repaired(model, x, {"0": (1, 4)}, "mean").folds[0]
-    monkeypatch.setattr(walk, "_MOST_COLUMNS", 35)
+    monkeypatch.setattr(walk, "MOST_COLUMNS", 35)
     (fold,) = repaired(model, x, {"0": (1, 4)}, "mean").folds
     assert fold.used == "none"
     assert fold.error_after == fold.error_before == pytest.approx(whole.error_before, rel=1e-9)

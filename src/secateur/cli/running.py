@@ -205,7 +205,7 @@ def _described(result: Result[Any], network: Network, data: Data, job: Job, note
 
 def _all_written(result: Result[Any], network: Network, data: Data, folder: RunFolder) -> Result[Any]:
     """Write what a run folder holds; gives the result with a note where ONNX had to be left out."""
-    final = network.changed(result.model, result.plan if result.plan.removed else None)
+    final = network.changed(result.model, result.plan if result.plan.removed or result.plan.layers else None)
     result = _saved(final, result, folder)
     write_text(folder.place(runfolder.PLAN), to_json(final.plan or result.plan))
     try:

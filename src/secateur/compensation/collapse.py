@@ -4,8 +4,9 @@ Inputs come from the network as collapsed so far, targets from the original, so 
 and not added up.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -19,14 +20,15 @@ from secateur import width
 from secateur.compensation.batches import argument_batches, unseen_among
 from secateur.compensation.departure import worse
 from secateur.compensation.layers import Layer, later_layers
-from secateur.compensation.proposals import RIDGES, Proposal
-from secateur.compensation.rows import Places, at, read_at
+from secateur.compensation.proposals import RIDGES
+from secateur.compensation.rows import Places, at, read_at, shown_in
 from secateur.compensation.walk import MOST_COLUMNS, mend_, spread
 from secateur.compensation.windows import Window, places_for
 from secateur.depth import change_
-from secateur.errors import ModelError
+from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, Walk
 from secateur.inference import evaluating
+from secateur.padding import texts_of
 from secateur.plan import LayerEdit, Part, Swap
 from secateur.result import Fold
 from secateur.sites import Stretch
@@ -54,18 +56,19 @@ def fits(traced: Traced, stretches: Sequence[Stretch], task: Task, rows: int) ->
 
     Raises:
         ModelError: a stretch has too many inputs to be solved for.
+        DataError: fewer than two rows of data, or values that are NaN or infinite.
     """
     by_end = {stretch.node: stretch for stretch in stretches}
     by_source = {stretch.source for stretch in stretches}
     held: dict[str, tuple[Tensor, ...]] = {}
     found: dict[str, Fit] = {}
     with evaluating(traced.model):
-        for node, outputs in _run(traced, list(argument_batches(task, rows)), by_source | set(by_end)):
+        for node, outputs, tokens in _run(traced, list(argument_batches(task, rows)), by_source | set(by_end)):
             stretch = by_end.get(node.name)
             if stretch is not None:
-                found[stretch.name] = _fit(stretch, held[stretch.source], outputs)
+                found[stretch.name] = _fit(stretch, held[stretch.source], outputs, tokens)
             if node.name in by_source:
-                held[node.name] = tuple(output.clone() for output in outputs) if is_changed(node) else outputs
+                held[node.name] = tuple(output.clone() for output in outputs) if _is_changed(node) else outputs
     return found
 
 
@@ -130,13 +133,29 @@ def changes_of(stretch: Stretch) -> tuple[Swap, ...]:
         window = {"kernel_size": stretch.kernel, "stride": stretch.stride, "padding": padding}
         sizes = {"in_channels": stretch.inputs, "out_channels": stretch.outputs, "bias": True}
         operator = Part(_CONVOLUTIONS[len(stretch.kernel)], {**sizes, **window})
-    first = Part("sequence", parts=(operator, Part(stretch.then))) if stretch.then else operator
-    return (Swap(stretch.modules[0], first), *(Swap(module, Part("identity")) for module in stretch.modules[1:]))
+    whole = Part("sequence", parts=(operator, Part(stretch.then))) if stretch.then else operator
+    *others, last = (
+        stretch.modules
+    )  # the last: what runs beside the stretch runs before the operator, as in the original
+    return (*(Swap(module, Part("identity")) for module in others), Swap(last, whole))
 
 
 def weight_name(stretch: Stretch) -> str:
     """The name of the operator's weight in the collapsed network."""
-    return f"{stretch.modules[0]}.0.weight" if stretch.then else f"{stretch.modules[0]}.weight"
+    return f"{stretch.modules[-1]}.0.weight" if stretch.then else f"{stretch.modules[-1]}.weight"
+
+
+def run_with(traced: Traced, stretch: Stretch, fit: Fit, arguments: Arguments) -> Any:
+    """The network's output when the operator stands for a stretch."""
+    walk = Walk(traced, arguments)
+    source = next(node for node in traced.nodes if node.name == stretch.source)
+    given: Any = walk.value(source).clone() if source.op == "placeholder" else None
+    for node in walk:
+        is_end = node.name == stretch.node
+        walk.set(node, applied(stretch, fit, given) if is_end else walk.operator(node)(*walk.arguments(node)))
+        if node is source:
+            given = walk.value(node).clone()  # what is behind may change it in place
+    return walk.output
 
 
 def applied(stretch: Stretch, fit: Fit, x: Tensor) -> Tensor:
@@ -148,33 +167,46 @@ def applied(stretch: Stretch, fit: Fit, x: Tensor) -> Tensor:
     return convolve(x, weight, bias, stretch.stride, tuple(size // 2 for size in stretch.kernel))
 
 
-def _run(traced: Traced, batches: list[Arguments], stops: Iterable[str]) -> Iterator[tuple[Node, tuple[Any, ...]]]:
-    """Run all batches in step; behind some nodes, inputs among them, stop with what each has given."""
-    walks, places = tuple(Walk(traced, batch) for batch in batches), set(stops)
+def _run(
+    traced: Traced, batches: list[Arguments], stops: Container[str]
+) -> Iterator[tuple[Node, tuple[Any, ...], tuple[Tensor | None, ...]]]:
+    """Run all batches in step; stop at some inputs and nodes with what each has given, and which tokens are real."""
+    walks, texts = tuple(Walk(traced, batch) for batch in batches), texts_of(traced)
+    paddings = [texts.padding(batch) for batch in batches]
     for node in traced.nodes:
-        if node.op == "placeholder" and node.name in places:
-            yield node, tuple(walk.value(node) for walk in walks)
+        if node.op == "placeholder" and node.name in stops:
+            yield node, tuple(walk.value(node) for walk in walks), ()
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
         outputs = tuple(walk.operator(node)(*walk.arguments(node)) for walk in walks)
         for walk, output in zip(walks, outputs, strict=True):
             walk.set(node, output)
-        if node.name in places:
-            yield node, outputs
+        if node.name in stops:
+            yield node, outputs, tuple(padding.at(node) for padding in paddings)
 
 
-def _fit(stretch: Stretch, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Fit:
-    """The operator from inputs to targets, each given batch by batch."""
+def _fit(
+    stretch: Stretch, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...], tokens: tuple[Tensor | None, ...]
+) -> Fit:
+    """The operator from inputs to targets, each given batch by batch, as are the tokens that are no padding."""
     _check_size(stretch)
-    columns = stretch.inputs * prod(stretch.kernel)
-    layer = layer_of(stretch)
-    dtype = torch.float64 if layer.window is None else torch.promote_types(inputs[0].dtype, torch.float32)
-    fitted, unseen = _sums(layer, inputs, targets, dtype, columns)
+    fitted, unseen = _sums(layer_of(stretch), inputs, targets, tokens)
+    _check_rows(stretch, fitted.merge(unseen))
     prior = torch.zeros_like(fitted.cross)
-    made = [Proposal("collapse", fitted.solve(ridge, prior)) for ridge in RIDGES]
-    best = min(made, key=lambda proposal: unseen.error(proposal.solution))
-    weight = best.solution[:-1].T.reshape(stretch.outputs, stretch.inputs, *stretch.kernel)
-    return Fit(weight, best.solution[-1], unseen.error(best.solution) / spread(unseen))
+    judge = unseen if unseen.count else fitted
+    best = min((fitted.solve(ridge, prior) for ridge in RIDGES), key=judge.error)
+    weight = best[:-1].T.reshape(stretch.outputs, stretch.inputs, *stretch.kernel)
+    return Fit(weight, best[-1], judge.error(best) / spread(judge))
+
+
+def _check_rows(stretch: Stretch, seen: Gram) -> None:
+    if seen.count < 2:
+        rows = "1 row" if seen.count else "no rows"
+        raise DataError(
+            f"{stretch.name}: the calibration data has {rows} there; a fit needs at least two, and hundreds to be good."
+        )
+    if not all(bool(torch.isfinite(sums).all()) for sums in (seen.inputs, seen.cross, seen.squares)):
+        raise DataError(f"{stretch.name}: what comes in or out there is NaN or infinite; look at data and weights.")
 
 
 def _check_size(stretch: Stretch) -> None:
@@ -187,24 +219,23 @@ def _check_size(stretch: Stretch) -> None:
 
 
 def _sums(
-    layer: Layer, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...], dtype: torch.dtype, columns: int
+    layer: Layer, inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...], tokens: tuple[Tensor | None, ...]
 ) -> tuple[Gram, Gram]:
     """The least-squares problem on the rows to fit, and on those that only judge."""
+    dtype = torch.float64 if layer.window is None else torch.promote_types(inputs[0].dtype, torch.float32)
+    columns = len(layer.kept) * prod(layer.window.kernel if layer.window else ())
     total = sum(len(batch) for batch in targets)
     before = rows_before = 0
     found: list[tuple[Gram, Gram]] = []
-    for x, y in zip(inputs, targets, strict=True):
+    for x, y, shown in zip(inputs, targets, tokens, strict=True):
         axes = [size for axis, size in enumerate(y.shape) if axis != layer.axis % y.dim()]
-        where: Places = places_for(axes, None, before=before, total=total, columns=columns)
+        where: Places = places_for(axes, shown_in(layer, y, shown), before=before, total=total, columns=columns)
         judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total)
         read, wanted = read_at(layer, x, where)[0], at(layer, y, where)
-        parts = [rows.nonzero().flatten() for rows in (~judging, judging)]
-        found.append(tuple(Gram.of(read[rows], wanted[rows], dtype) for rows in parts))  # type: ignore[arg-type]
+        fitted, unseen = (Gram.of(read[rows], wanted[rows], dtype) for rows in (~judging, judging))
+        found.append((fitted, unseen))
         before, rows_before = before + len(y), rows_before + len(where[0])
-    fitted, unseen = found[0]
-    for more in found[1:]:
-        fitted, unseen = fitted.merge(more[0]), unseen.merge(more[1])
-    return fitted, unseen if unseen.count else fitted
+    return reduce(Gram.merge, (fitted for fitted, _ in found)), reduce(Gram.merge, (unseen for _, unseen in found))
 
 
 def layer_of(stretch: Stretch) -> Layer:
@@ -226,6 +257,6 @@ def layer_of(stretch: Stretch) -> Layer:
     )
 
 
-def is_changed(node: Node) -> bool:
+def _is_changed(node: Node) -> bool:
     """Whether somebody changes a node's value in place after it was given."""
     return any(str(user.target).partition(".")[2].partition(".")[0].endswith("_") for user in node.users)

@@ -81,7 +81,8 @@ def mend_(
         wanted = [layer.target or ends[layer.weight] for layer in ordered]
         originals = _stops(traced, batches, wanted, run_first=True)
         cuts = _stops(after, batches, [starts[layer.weight] for layer in ordered])
-        for layer, original, cut in zip(ordered, originals, cuts, strict=True):
+        for layer, node, original, cut in zip(ordered, wanted, originals, cuts, strict=True):
+            assert original.node.name == node  # both networks run their layers in the same order
             folds[layer.weight] = _mend_one_(small, traced, layer, (original, cut), how)
         means = {layer.norm.mean: width.tensors_of(small)[layer.norm.mean].clone() for layer in layers if layer.norm}
     for name, mean in means.items():  # buffers are as they were again

@@ -1,22 +1,21 @@
 """`linear_fit`: a stretch of layers that one linear operator can stand for, fitted to it, can go."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.fx import Node
+from torch import nn
 
 from secateur.compensation.batches import argument_batches, rows_in
-from secateur.compensation.collapse import Fit, applied, fits, is_changed
+from secateur.compensation.collapse import Fit, fits, run_with
 from secateur.errors import ModelError, SettingsError
-from secateur.graph import Around, Operator, Traced
+from secateur.graph import Traced
 from secateur.inference import evaluating
+from secateur.padding import texts_of
 from secateur.scores import Scores
 from secateur.sites import Sites, Stretch
 from secateur.stretches import stretches_in
-from secateur.task import Arguments, Task
+from secateur.task import Task
 from secateur.tracing import trace
 
 
@@ -54,7 +53,7 @@ class LinearFit:
             ModelError: no activation is in such a stretch.
         """
         traced = trace(model, task)
-        stretches = sites.stretches or stretches_in(traced, sites.activations)
+        stretches = sites.stretches or stretches_in(traced, sites.activations, task)
         if not stretches:
             raise ModelError(
                 f"{type(model).__name__}: none of its {len(sites.activations)} activations is in a stretch of layers "
@@ -63,8 +62,7 @@ class LinearFit:
         fitted = fits(traced, stretches, task, self.rows)
         costs = {name: fit.error for name, fit in fitted.items()}
         if self.trial:
-            batches = list(argument_batches(task, self.trial_rows))
-            costs = {one.name: _divergence(traced, (one, fitted[one.name]), task, batches) for one in stretches}
+            costs = _divergences(traced, fitted, stretches, task, self.trial_rows)
         most = 2.0 * max(costs.values())
         found = dict.fromkeys((activation.name for activation in sites.activations), most)
         for stretch in stretches:
@@ -73,29 +71,19 @@ class LinearFit:
         return Scores(self.name, values, comparable=True)
 
 
-def _divergence(traced: Traced, fitted: tuple[Stretch, Fit], task: Task, batches: Sequence[Arguments]) -> float:
-    """How far the network's output is from its own when the operator stands for a stretch."""
-    total, seen = 0.0, 0
+def _divergences(
+    traced: Traced, fitted: Mapping[str, Fit], stretches: Sequence[Stretch], task: Task, rows: int
+) -> dict[str, float]:
+    """How far the network's output is from its own when the operator stands for each stretch, by its name."""
+    totals, seen, texts = dict.fromkeys(fitted, 0.0), 0, texts_of(traced)
     with evaluating(traced.model) as original:
-        for arguments in batches:
-            count = rows_in(arguments)
-            found = traced.run(arguments, _standing_in(*fitted))
-            total += count * float(task.distance(found, original(arguments), 1.0))
+        for arguments in argument_batches(task, rows):
+            wanted, count = original(arguments), rows_in(arguments)
+            for one in stretches:
+                found = texts.hidden(run_with(traced, one, fitted[one.name], arguments), wanted, arguments)
+                totals[one.name] += count * float(task.distance(found, wanted, 1.0))
             seen += count
-    return total / max(seen, 1)
-
-
-def _standing_in(stretch: Stretch, fit: Fit) -> Around:
-    """A run's `around` in which the operator gives the stretch's value."""
-    held: list[Tensor] = []
-
-    def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
-        for source, value in zip(node.args, args, strict=True):
-            if isinstance(source, Node) and source.name == stretch.source and not held:
-                held.append(value.clone() if is_changed(source) else value)
-        return applied(stretch, fit, held[0]) if node.name == stretch.node else operator(*args)
-
-    return around
+    return {name: total / seen for name, total in totals.items()}
 
 
 METHOD = LinearFit()

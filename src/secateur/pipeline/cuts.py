@@ -58,7 +58,7 @@ def _layers(model: nn.Module, run: Run, stage: Stage, part: int) -> Cut:
     begun = time.perf_counter()
     found = replace_layers(model, sites, choices, run.task, become=stage.form, solve=stage.compensate != "none")
     chosen = {name for choice in choices for name in choice.activations}
-    folded = fold(found.model, run.task) if stage.fold else Folded(found.model, (), ())
+    folded = fold(found.model, run.task) if stage.fold and choices else Folded(found.model, (), ())
     return Cut(
         cut=found.cut,
         mended=folded.model,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import nn
 
 from secateur.budget import Share
-from secateur.errors import ModelError
+from secateur.errors import BudgetError, ModelError
 from secateur.measurement import measure
 from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
@@ -25,7 +25,7 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     gone = Counter(edit.site for round_ in earlier for edit in round_.plan.edits for _ in edit.removed)
     try:
         cut = cut_by(line.model, run, stage, part, gone)
-    except ModelError as error:
+    except (ModelError, BudgetError) as error:
         if number == 1:
             raise
         return replace(line, notes=(*line.notes, f"round {number}: {error}"), is_over=True)
