@@ -15,12 +15,12 @@ from transformers import AutoTokenizer, BertModel
 import secateur as sc
 from secateur import halves
 from secateur.compensation import repair
+from secateur.composing import compose
 from secateur.counting import count
 from secateur.data.texts import glue
 from secateur.data.texts.written import Texts
 from secateur.inference import evaluating
 from secateur.measurement import compare_latency
-from secateur.plan import compose
 from secateur.sites import Sites
 from secateur.task import Task
 from secateur.tracing import trace

@@ -20,10 +20,11 @@ from hub_models import bert
 from saved_nets import same_bits
 from secateur import sources, storage, width
 from secateur.activations import find_activations
+from secateur.composing import compose
 from secateur.depth import Affine, change_, linear_at, part_of
 from secateur.errors import FileError, PlanError
 from secateur.huggingface import example_of, weights_of
-from secateur.plan import LayerEdit, Part, Plan, Swap, Untie, compose
+from secateur.plan import LayerEdit, Part, Plan, Swap, Untie
 from secateur.programs import quiet
 
 SOURCE = """

@@ -45,13 +45,15 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     from secateur.finding import find_sites
     from secateur.halves import stability
     from secateur.methods import score_all
+    from secateur.stretches import find_layers
 
     method = method_of(choice)
     check_writable(place.out)
     with screen.progress("scoring") as bars:
         network, data = opened(given)
         network.warn(bars)
-        sites = find_sites(network.model, data.task)
+        find = find_layers if method.granularity == "layer" else find_sites
+        sites = find(network.model, data.task)
         scores = score_all(network.model, sites, data.task, [method], watch=bars)[method.name]
         agreed = stability(network.model, sites, data.task, method, watch=bars) if place.stability else {}
     scorefile.write(scores, sites, place.out)

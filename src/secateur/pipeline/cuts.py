@@ -9,13 +9,14 @@ from torch import nn
 
 from secateur.budget import select, select_layers
 from secateur.compensation import repair
+from secateur.composing import compose
 from secateur.errors import UnknownNameError
 from secateur.finding import find_sites
 from secateur.folding import Folded, fold
 from secateur.halves import of_plan
 from secateur.methods import score
 from secateur.pipeline.progress import Run
-from secateur.plan import Plan, compose
+from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.replacing import replace_layers
 from secateur.result import Fold, Halves, SiteScores

@@ -7,11 +7,11 @@ from dataclasses import replace
 from torch import nn
 
 from secateur.budget import Share
+from secateur.composing import compose
 from secateur.errors import BudgetError, ModelError
 from secateur.measurement import measure
 from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
-from secateur.plan import compose
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
 from secateur.result import Measurement, Round, Step
