@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from footprint import untouched
-from oracles.rectifier import Rectifier
+from oracles.rectifier import Array, Rectifier, Replaceable
 from secateur import methods
 from secateur.activations import find_activations
 from secateur.errors import CompressionError, DataError, SettingsError
@@ -219,7 +219,7 @@ def test_scores_are_those_of_the_papers_equations(name: str, variant: str, activ
     oracle = importlib.import_module(f"oracles.{name}")
     wanted = getattr(oracle, variant)(rectifier_of(model, task, activation))
     found = scored(methods.get(name, **variants_of(name)[variant]), model, task).values[activation]
-    np.testing.assert_allclose(found.numpy(), [wanted], rtol=1e-10)
+    np.testing.assert_allclose(found.numpy(), [wanted], rtol=1e-10, atol=1e-12)
 
 
 def rectifier_of(model: nn.Sequential, task: Task, activation: str) -> Rectifier:
@@ -236,7 +236,19 @@ def rectifier_of(model: nn.Sequential, task: Task, activation: str) -> Rectifier
         scale=None if norm is None else norm.weight.detach().numpy(),
         shift=None if norm is None else norm.bias.detach().numpy(),
         block=(np.concatenate(into), np.concatenate(out)) if activation == "block.act" else None,
+        stretches=replaceable(model, task),
+        stretch={"block.act": 0, "linear": 1}.get(activation),
     )
+
+
+def replaceable(model: nn.Sequential, task: Task) -> tuple[Replaceable, ...]:
+    """The block, and the two layers around the last activation: what stands alone between two values."""
+    block, second, last = ([np.concatenate(side) for side in through(model, model[i], task)] for i in (3, 5, 7))
+
+    def rest(gave: Array) -> Array:
+        return np.asarray(model[4:](torch.from_numpy(gave)).detach().numpy())
+
+    return Replaceable(block[0], block[1], rest), Replaceable(second[0], last[1], lambda gave: gave)
 
 
 def through(model: nn.Module, module: nn.Module, task: Task) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
@@ -267,6 +279,8 @@ def test_the_methods_are_the_files() -> None:
         ("chance", {"granularity": "weight"}),
         ("magnitude", {"granularity": "weight"}),
         ("easier", {"states": 4}),
+        ("linear_fit", {"rows": 1}),
+        ("linear_fit", {"trial_rows": 0}),
         ("easier", {"pool": "epoch"}),
         ("nepenthe", {"tolerance": -0.1}),
         ("nepenthe", {"tolerance": float("nan")}),
