@@ -114,7 +114,7 @@ def test_layers_behind_are_solved_anew_and_bring_the_output_nearer() -> None:
     mended, _, folds = collapse(model, stretches, task, rows=400)
     assert [fold.layer for fold in alone] == ["2"]
     assert [fold.layer for fold in folds] == ["2", "4", "6", "8"]
-    errors = [float((net(x) - model(x)).square().mean()) for net in (plain, mended)]
+    errors = [float((net(x) - model(x)).detach().square().mean()) for net in (plain, mended)]
     assert errors[1] < errors[0]
 
 
@@ -139,10 +139,10 @@ def test_layers_that_run_amid_a_stretch_aim_at_their_own_outputs() -> None:
     model, x = Crossing().double(), rows(400, 5)
     task = task_of(x)
     stretches = find_layers(model, task).stretches
-    assert [one.modules for one in stretches] == [("stem.0", "stem.1", "stem.2"), ("one", "act", "two")]
+    assert [one.modules for one in stretches] == [("stem",), ("one", "act", "two")]
     _, _, folds = collapse(model, stretches, task, rows=400)
     assert {fold.layer: fold.error_after < 0.3 for fold in folds} == dict.fromkeys(
-        ("stem.2", "beside", "two", "head"), True
+        ("stem", "beside", "two", "head"), True
     )
 
 
@@ -201,7 +201,7 @@ def test_a_stretch_too_large_to_solve_for_is_refused(monkeypatch: pytest.MonkeyP
     model, x = chain(), rows(ROWS, 5)
     monkeypatch.setattr(module, "MOST_COLUMNS", 4)
     stretches = find_layers(model, x).stretches
-    with pytest.raises(ModelError, match="1: an operator of 5 inputs is too large .* 4 are the most"):
+    with pytest.raises(ModelError, match=r"1: an operator of 5 inputs is too large .* 4 are the most"):
         collapse(model, stretches, task_of(x), rows=ROWS)
     with pytest.raises(ModelError, match="too large"):
         fitted(model, x)
@@ -210,9 +210,9 @@ def test_a_stretch_too_large_to_solve_for_is_refused(monkeypatch: pytest.MonkeyP
 def test_values_that_are_no_numbers_are_refused_by_name() -> None:
     model, x = chain(), rows(ROWS, 5)
     traced, stretches = trace(model, x), find_layers(model, x).stretches
-    spoilt = x.clone()
-    spoilt[3, 1] = float("nan")
+    huge = x * 1e300
+    model[0].weight.data *= 1e300
     with pytest.raises(DataError, match="1: what comes in or out there is NaN"):
-        fits(traced, stretches, task_of(spoilt), ROWS)
+        fits(traced, stretches, task_of(huge), ROWS)
     with pytest.raises(DataError, match="1: the calibration data has 1 row there"):
         fits(traced, stretches, replace(task_of(x), calibration=[(x[:1], x[:1])]), ROWS)

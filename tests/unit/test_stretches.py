@@ -76,11 +76,9 @@ def test_an_operator_in_the_place_of_a_stretch_puts_out_the_same_shape(last: boo
 def test_the_costs_are_those_that_the_whole_network_loses() -> None:
     model = residual()
     before = find_layers(model, torch.randn(2, 3, 8, 8))
-    first, second = before.stretches
+    second = before.stretches[1]
     change_(model, changes_of(second))
     assert find_layers(model, torch.randn(2, 3, 8, 8)).macs == before.macs - second.macs + second.macs_after
-    change_(model[1], ())
-    assert find_layers(model, torch.randn(2, 3, 8, 8)).stretches == (first,)
 
 
 def test_two_linear_layers_are_a_pair_with_the_norm_behind_and_neighbours_share_one() -> None:

@@ -1,0 +1,87 @@
+"""`secateur compress` with methods of layers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import commands
+from commands import DATA, MINE, MODEL
+from secateur import sources, storage
+from secateur.cli import running
+from secateur.recipe import read
+
+RUN = ("compress", *MODEL, *DATA, "--train", 1, "--recover", 0)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own with a user's file in it; no ONNX, and no long look at the clock."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
+    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("linear_fit",), ("easier", "--become", "identity"), ("easier", "--no-fold")],
+)
+def test_a_network_without_some_layers_is_written_and_loads(options: tuple[str, ...], folder: Path) -> None:
+    printed = json.loads(commands.done(*RUN, "--method", *options, "--count", 1, "--out", "run", "--json"))
+    assert [one["kept"] for one in printed["rounds"]] == [True]
+    plan = json.loads((folder / "run" / "plan.json").read_text())
+    assert len([edit for edit in plan["layers"] if edit["action"] != "fold"]) == 1
+    for name in ("model", "round-1"):
+        found = storage.load(
+            folder / "run" / f"{name}.safetensors", build=lambda: sources.build("mine.py:build", 0, {})
+        )
+        assert sum(p.numel() for p in found.parameters()) == printed["steps"][-1]["measurement"]["parameters"]
+    again = commands.data("measure", *MODEL, *DATA, "--weights", "run/model.safetensors")
+    assert again["quality"]["accuracy"] == printed["steps"][-1]["measurement"]["quality"]["accuracy"]
+    assert read(folder / "run" / "recipe.toml").stages[0].fold is ("--no-fold" not in options)
+
+
+def test_a_network_of_the_zoo_collapses() -> None:
+    options = ("--model", "zoo:mlp?hidden=16,16", "--data", "sklearn:digits", "--train", 1, "--recover", 0)
+    text = commands.done("compress", *options, "--method", "linear_fit", "--count", 1, "--out", "run")
+    assert "1 of 1 round kept" in text
+    assert "0 of 0 units" not in text
+
+
+def test_a_run_of_layers_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--method", "easier", "--count", 2, "--rounds", 2, "--out")
+    commands.done(*RUN, *options, "whole")
+
+    def stop(*_: object) -> None:
+        raise SystemExit(3)
+
+    real = running.resuming.save
+
+    def once(*given: object) -> None:
+        real(*given)  # type: ignore[arg-type]
+        stop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.resuming, "save", once)
+        assert commands.run(*RUN, *options, "run").exit_code == 3
+    commands.done(*RUN, *options, "run", "--resume")
+    assert (folder / "run" / "plan.json").read_text() == (folder / "whole" / "plan.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--method", "linear_fit", "--become", "colapse"), "form that a layer can become"),
+        (("--method", "magnitude", "--become", "affine"), "removes units; leave it out"),
+        (("--method", "linear_fit", "--compensate", "mean"), "give reconstruct or none"),
+        (("--method", "linear_fit", "--count", 5), "5 layers are to go"),
+        (("--method", "easier", "--macs", "50%"), "an activation made linear"),
+        (("--method", "easier", "--params", "50%"), "for methods of units"),
+        (("--method", "linear_fit", "--protect", "nowhere", "--count", 1), "layer to protect"),
+        (("--method", "block_influence", "--count", 1), "path around"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_trained(options: tuple[object, ...], reason: str) -> None:
+    assert reason in commands.refusal(*RUN, *options, "--out", "run")
