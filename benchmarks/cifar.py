@@ -36,7 +36,7 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """The record of one job: accuracy on the test images, and multiply-adds beside the untouched network's."""
-    model, task = network(job), _task(job)
+    model, task = network(job), task_of(job)
     record = {key: job[key] for key in ("network", "share", "method", "peer", "seed") if key in job}
     whole = macs(model, task)
     if job.get("method") == "untouched":
@@ -71,7 +71,7 @@ def network(job: dict[str, Any]) -> nn.Module:
     return storage.load_weights(zoo.build(job["network"]), weights).eval()
 
 
-def _task(job: dict[str, Any]) -> Task:
+def task_of(job: dict[str, Any]) -> Task:
     options = f"scoring={job['calibration']}&augment=none&batch_size=128"
     loaded = data.load(f"cifar10:{Path(job['folder']) / 'cifar10'}?{options}")
     batches, left = [], job["test"]

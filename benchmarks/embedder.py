@@ -15,12 +15,12 @@ from transformers import AutoTokenizer, BertModel
 import secateur as sc
 from secateur import halves
 from secateur.compensation import repair
+from secateur.composing import compose
 from secateur.counting import count
 from secateur.data.texts import glue
 from secateur.data.texts.written import Texts
 from secateur.inference import evaluating
 from secateur.measurement import compare_latency
-from secateur.plan import compose
 from secateur.sites import Sites
 from secateur.task import Task
 from secateur.tracing import trace
@@ -31,14 +31,15 @@ COUNTED = 32  # tokens of the sentence whose multiply-adds are counted
 
 
 def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """The untouched model, every cut by some methods at once, each recipe, and how steady every score is."""
+    """The untouched model, each recipe, how steady every score is, and every cut by some methods at once."""
     apart = ("grid", "recipe", "title", "methods")
     shared = {key: value for key, value in experiment.items() if key not in apart} | {"folder": str(folder)}
     found = [shared | {"part": "untouched"}]
+    found += [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
+    found.append(shared | {"part": "stability", "methods": experiment["methods"]})
     for grid in experiment["grid"]:
         found += [shared | {"part": "grid", "cut": grid["cut"], "methods": methods} for methods in grid["methods"]]
-    found.append(shared | {"part": "stability", "methods": experiment["methods"]})
-    return found + [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
+    return found
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 from benchmarks import (
+    bert_section,
     best,
     cifar_section,
     coverage_section,
+    depth_section,
+    embedder_section,
     imagenet_section,
     published_section,
     sections,
@@ -19,7 +22,10 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "tables": sections.tables,
     "cifar_oneshot": cifar_section.oneshot,
     "cifar_recovery": cifar_section.recovery,
+    "depth": depth_section.depth,
     "imagenet_oneshot": imagenet_section.oneshot,
+    "embedder": embedder_section.embedder,
+    "bert_ratios": bert_section.ratios,
     "scoring": sections.scoring,
     "scoring_conv": cifar_section.scoring_conv,
     "homology": sections.homology,

@@ -67,8 +67,8 @@ def _page(module: Path, written: str | None) -> str:
     return "\n".join([head, "", f"::: {'.'.join(module.parts)}", "    options:", *(f"      {o}" for o in options), ""])
 
 
-METHODS = """A method scores units, higher is more important; it never chooses, cuts or trains. Each is one file with
-its formula, its source and what differs from the paper. Its fields are its settings, as in
+METHODS = """A method scores units or layers, higher is more important; it never chooses, cuts or trains. Each is one
+file with its formula, its source and what differs from the paper. Its fields are its settings, as in
 `methods.get("dense", measure="weighted")`."""
 REFERENCE = "What `import secateur as sc` offers, by the module that defines it."
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from secateur import methods
-    from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select
+    from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select, select_layers
     from secateur.compensation import compensate, repair
     from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
     from secateur.explaining import explain
     from secateur.export import export_onnx, export_program
     from secateur.finding import find_sites
+    from secateur.folding import fold
     from secateur.halves import stability
     from secateur.huggingface import from_pretrained, save_pretrained
     from secateur.judging import judge
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from secateur.plan import Plan
     from secateur.recipe import Recipe, Stage
     from secateur.recovery import Recovery, recover
+    from secateur.replacing import replace_layers
     from secateur.result import Result
     from secateur.scores import Scores
     from secateur.sites import Sites
     from secateur.storage import load, load_weights, save
+    from secateur.stretches import find_layers
     from secateur.surgery import apply
     from secateur.task import Task
 
@@ -53,7 +56,9 @@ __all__ = [
     "explain",
     "export_onnx",
     "export_program",
+    "find_layers",
     "find_sites",
+    "fold",
     "from_pretrained",
     "judge",
     "load",
@@ -66,15 +71,17 @@ __all__ = [
     "remap_optimizer",
     "remap_scheduler",
     "repair",
+    "replace_layers",
     "save",
     "save_pretrained",
     "score",
     "select",
+    "select_layers",
     "stability",
 ]
 
 _HOMES = {
-    "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select"),
+    "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select", "select_layers"),
     "compensation": ("compensate", "repair"),
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
@@ -96,6 +103,9 @@ _HOMES = {
     "surgery": ("apply",),
     "task": ("Task",),
     "finding": ("find_sites",),
+    "folding": ("fold",),
+    "replacing": ("replace_layers",),
+    "stretches": ("find_layers",),
 }
 
 

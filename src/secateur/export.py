@@ -8,16 +8,27 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from secateur import onnxfile
 from secateur.errors import ExportError
 from secateur.files import replacing
 from secateur.inference import Predict, device_of, evaluating, moved
-from secateur.programs import FAILURES, free_batch, program_of, quiet, reason_of, tensors_in
+from secateur.programs import (
+    FAILURES,
+    free_sizes,
+    free_tokens,
+    has_tokens,
+    program_of,
+    quiet,
+    reason_of,
+    tensors_in,
+)
 from secateur.task import Arguments
 from secateur.tracing import Example, arguments_of_example
 
 TOLERANCE = 1e-4  # of an output's largest value
+_SHORT = 3  # tokens of a text that is not halved
 _NOISE = 1e-7  # what float32 rounding makes where an output is nearly zero
 
 Run = Callable[[Arguments], list[Tensor]]
@@ -26,7 +37,8 @@ Run = Callable[[Arguments], list[Tensor]]
 def export_onnx(model: nn.Module, path: str | Path, example: Example) -> float:
     """Write an ONNX file with a free batch size; gives its largest absolute difference from PyTorch.
 
-    The file is run with onnxruntime on the example and on another batch size before it is kept. Up to 2 GB it is one.
+    Of models that take texts of any length, the number of tokens is free as well. The file is run with onnxruntime on
+    the example, on another batch size and on other lengths before it is kept. Up to 2 GB it is one.
 
     Raises:
         ExportError: onnx is not installed, the model cannot be exported, or an output differs by more than 1e-4 of its
@@ -36,16 +48,19 @@ def export_onnx(model: nn.Module, path: str | Path, example: Example) -> float:
     onnxfile.check_installed()
     both = _examples(model, example)
     with evaluating(model) as predict, replacing(path) as draft:
-        dynamic = free_batch(model, both[1], onnxfile.BATCH)
-        wanted = [_output(predict, given) for given in both]
-        onnxfile.write(program_of(model, both[1]), draft, dynamic, wanted[1])
-        return _largest_difference(onnxfile.runner(draft), both, wanted, path)
+        dynamic = free_sizes(model, both[1], onnxfile.BATCH, onnxfile.TOKENS)
+        program = program_of(model, both[1])
+        given = _with_other_lengths(both, program)
+        wanted = [_output(predict, each) for each in given]
+        onnxfile.write(program, draft, dynamic, wanted[1])
+        return _largest_difference(onnxfile.runner(draft), given, wanted, path)
 
 
 def export_program(model: nn.Module, path: str | Path, example: Example) -> float:
     """Write a torch.export program (`.pt2`) with a free batch size; gives its largest absolute difference from PyTorch.
 
-    The file is loaded and run on the example and on another batch size before it is kept.
+    The number of tokens is free as it is in ONNX. The file is loaded and run on the example, on another batch size and
+    on other lengths before it is kept.
 
     Raises:
         ExportError: the model cannot be exported, or an output differs by more than 1e-4 of its largest value.
@@ -53,12 +68,13 @@ def export_program(model: nn.Module, path: str | Path, example: Example) -> floa
     """
     both = _examples(model, example)
     with evaluating(model) as predict, replacing(path) as draft:
-        wanted = [_output(predict, given) for given in both]
-        written = BytesIO()
+        program, written = program_of(model, both[1]), BytesIO()
+        given = _with_other_lengths(both, program)
+        wanted = [_output(predict, each) for each in given]
         with quiet():
-            torch.export.save(program_of(model, both[1]), written)
+            torch.export.save(program, written)
         draft.write_bytes(written.getbuffer())
-        return _largest_difference(_program_runner(draft), both, wanted, path)
+        return _largest_difference(_program_runner(draft), given, wanted, path)
 
 
 def _examples(model: nn.Module, example: Example) -> tuple[Arguments, Arguments]:
@@ -76,6 +92,21 @@ def _examples(model: nn.Module, example: Example) -> tuple[Arguments, Arguments]
 
     more: Arguments = pytree.tree_map(repeated, arguments)
     return arguments, more
+
+
+def _with_other_lengths(both: tuple[Arguments, ...], program: ExportedProgram) -> tuple[Arguments, ...]:
+    """The examples, and where the number of tokens is free, the first one with another: half of it, or a few more."""
+    if not free_tokens(program):
+        return both
+    length = next(tensor.shape[1] for tensor in tensors_in(both[0]) if has_tokens(tensor))
+    other = length // 2 if length > _SHORT else length + _SHORT
+
+    def resized(value: Any) -> Any:
+        if isinstance(value, Tensor) and has_tokens(value) and value.shape[1] == length:
+            return value[:, torch.arange(other, device=value.device) % length]
+        return value
+
+    return *both, pytree.tree_map(resized, both[0])
 
 
 def _output(predict: Predict, given: Arguments) -> Any:
@@ -101,9 +132,9 @@ def _program_runner(path: Path) -> Run:
     return run
 
 
-def _largest_difference(run: Run, both: tuple[Arguments, ...], wanted: list[Any], path: str | Path) -> float:
+def _largest_difference(run: Run, examples: tuple[Arguments, ...], wanted: list[Any], path: str | Path) -> float:
     return max(
-        _difference(run(given), tensors_in(output), given, path) for given, output in zip(both, wanted, strict=True)
+        _difference(run(given), tensors_in(output), given, path) for given, output in zip(examples, wanted, strict=True)
     )
 
 

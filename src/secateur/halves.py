@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from secateur.calibration import Watch
 from secateur.errors import DataError, SettingsError
 from secateur.methods import score
-from secateur.result import Agreement
+from secateur.plan import Edit, Plan
+from secateur.result import Agreement, Halves
 from secateur.scores import Method, Scores
 from secateur.sites import Sites
 from secateur.task import Batch, Task
@@ -31,10 +32,21 @@ def stability(
     """
     if not 0.0 < share < 1.0:
         raise SettingsError(f"share is {share}; give the share to remove, above 0 and below 1.")
-    if sum(1 for _ in islice(task.batches("calibration"), 2)) < 2:
-        raise DataError("the calibration data is one batch, and cannot be halved; make its batches smaller.")
-    first, second = (score(model, sites, _half(task, start), method, watch=watch) for start in (0, 1))
-    return agreements(first, second, share)
+    return agreements(*_scored(model, sites, task, method, watch), share)
+
+
+def of_plan(
+    model: nn.Module, sites: Sites, task: Task, method: Method, plan: Plan, *, watch: Watch = None
+) -> tuple[Halves, ...]:
+    """For every site that loses units, what two halves of the data agree on when as many go; see `stability`.
+
+    Raises:
+        DataError: there are fewer than two batches.
+    """
+    first, second = _scored(model, sites, task, method, watch)
+    return tuple(
+        _halves(edit, first.values[edit.site], second.values[edit.site]) for edit in plan.edits if edit.removed
+    )
 
 
 def agreements(first: Scores, second: Scores, share: float) -> dict[str, Agreement]:
@@ -50,6 +62,21 @@ def mean(found: Mapping[str, Agreement]) -> Agreement:
         float(np.mean([each.overlap for each in found.values()])),
         float(np.mean([each.chance for each in found.values()])),
     )
+
+
+def _scored(model: nn.Module, sites: Sites, task: Task, method: Method | str, watch: Watch) -> tuple[Scores, Scores]:
+    """The scores from every other batch, and from the rest."""
+    if sum(1 for _ in islice(task.batches("calibration"), 2)) < 2:
+        raise DataError("the calibration data is one batch, and cannot be halved; make its batches smaller.")
+    first, second = (score(model, sites, _half(task, start), method, watch=watch) for start in (0, 1))
+    return first, second
+
+
+def _halves(edit: Edit, one: Float[Tensor, " units"], other: Float[Tensor, " units"]) -> Halves:
+    found = _agreement(one, other, len(edit.removed) / edit.units)
+    spread = len(edit.removed) / edit.units / max(edit.units - 1, 1) ** 0.5  # of two random choices: hypergeometric
+    is_noise = found.overlap <= found.chance + 2.0 * spread
+    return Halves(edit.site, found.correlation, found.overlap, found.chance, is_noise)
 
 
 def _agreement(one: Float[Tensor, " units"], other: Float[Tensor, " units"], share: float) -> Agreement:

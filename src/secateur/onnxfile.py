@@ -13,7 +13,7 @@ from secateur.errors import ExportError
 from secateur.programs import FAILURES, quiet, reason_of, tensors_in
 from secateur.task import Arguments
 
-BATCH = "batch"
+BATCH, TOKENS = "batch", "tokens"
 OPSET = 18  # the exporter's lowest: it converts nothing, and every onnxruntime since 1.14 reads it
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 _REMEDY = "export in float32 without that operator, or use export_program."

@@ -1,4 +1,4 @@
-"""torch.export programs with a free batch size."""
+"""torch.export programs with a free batch size, and a free number of tokens where texts come in."""
 
 import linecache
 import logging
@@ -38,10 +38,12 @@ _TALKATIVE = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "onnxsc
 def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
     """What the model computes as a program; its batch size is free, as long as `arguments` have more than one row.
 
+    So is the number of tokens, where inputs hold them and the model takes any number.
+
     Raises:
         ExportError: torch.export cannot follow the model's forward.
     """
-    shapes = free_batch(model, arguments, Dim.AUTO)
+    shapes = free_sizes(model, arguments, Dim.AUTO, Dim.AUTO)
     try:
         with quiet():
             return torch.export.export(model, *arguments, dynamic_shapes=shapes, strict=False)
@@ -51,15 +53,29 @@ def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
         raise ExportError(f"{type(model).__name__}: torch.export cannot follow it: {found}; {remedy}") from error
 
 
-def free_batch(model: nn.Module, arguments: Arguments, size: Any) -> Any:
-    """`size` for the first axis of every input with as many rows as the first, in the form that exporters ask for."""
+def free_sizes(model: nn.Module, arguments: Arguments, batch: Any, tokens: Any) -> Any:
+    """`batch` for the first axis of every input with as many rows as the first, `tokens` for the second where it has
+    tokens, in the form that exporters ask for.
+    """
     batched = [tensor for tensor in tensors_in(arguments) if tensor.dim()]
     shapes = ShapesCollection()
     for tensor in batched:
         if len(tensor) == len(batched[0]):
-            shapes[tensor] = {0: Dim.AUTO}
-    named = shapes.dynamic_shapes(model, *arguments)
-    return pytree.tree_map(lambda found: found if found is None else size, named)
+            shapes[tensor] = {0: batch, 1: tokens} if has_tokens(tensor) else {0: batch}
+    return shapes.dynamic_shapes(model, *arguments)
+
+
+def has_tokens(value: Tensor) -> bool:
+    """Whether an input may hold tokens: whole numbers or a mask, row by row."""
+    return value.dim() > 1 and not (value.is_floating_point() or value.is_complex())
+
+
+def free_tokens(program: ExportedProgram) -> bool:
+    """Whether a program takes any number of tokens."""
+    names = set(program.graph_signature.user_inputs)
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    held = [value for value in values if isinstance(value, Tensor) and has_tokens(value)]
+    return bool(held) and all(isinstance(size, torch.SymInt) for value in held for size in [*value.shape][1:2])
 
 
 def tensors_in(values: Any) -> list[Tensor]:

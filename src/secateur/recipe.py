@@ -26,6 +26,7 @@ class Stage:
     The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
     `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
     `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
+    `stability` scores two halves of the data as well, at the price of one more pass in each round.
     With a method of layers, `become` says what those that go turn into (see `replace_layers`): by default `collapse`
     for `linear_fit`, `drop` for `block_influence`, `affine` for the others. Compensation then is `reconstruct` or none;
     and `fold` merges what has become linear wherever that is exact and does not cost more.
@@ -45,6 +46,7 @@ class Stage:
     multiple_of: int = 1
     become: Become | None = None
     fold: bool = True
+    stability: bool = False
 
     def __post_init__(self) -> None:
         self._check_layers()
@@ -220,7 +222,7 @@ def budget_of(settings: Mapping[str, Any]) -> Budget | None:
 
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become", "fold"))
+    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become", "fold", "stability"))
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -240,6 +242,7 @@ def _stage(data: Mapping[str, Any]) -> Stage:
         multiple_of=data.get("multiple_of", 1),
         become=data.get("become"),
         fold=data.get("fold", True),
+        stability=data.get("stability", False),
     )
 
 
@@ -280,6 +283,7 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
     data |= {"become": stage.form, "fold": stage.fold} if stage.method.granularity == "layer" else {}
+    data["stability"] = stage.stability
     data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
     return data
 

@@ -61,6 +61,21 @@ class SiteScores:
 
 
 @dataclass(frozen=True)
+class Halves:
+    """What scores from two halves of the data agree on at a site, for as many units as went there.
+
+    `overlap` is the share of the units kept by one half that the other keeps as well, `chance` what two random choices
+    would share; `is_noise`, that the one is within two standard deviations of the other. `correlation` is Spearman's.
+    """
+
+    site: str
+    correlation: float | None
+    overlap: float
+    chance: float
+    is_noise: bool
+
+
+@dataclass(frozen=True)
 class Fold:
     """One layer's compensation: what was asked, what the guard allowed, and the unseen rows' error before and after.
 
@@ -109,7 +124,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Round:
-    """One round of the loop: its plan, scores, folds and training, and whether it was kept."""
+    """One round of the loop: its plan, scores, folds and training, whether it was kept, and whether halves agreed."""
 
     number: int
     plan: Plan
@@ -118,6 +133,7 @@ class Round:
     epochs: tuple[Epoch, ...] = ()
     kept: bool = True
     reason: str = ""
+    halves: tuple[Halves, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from secateur.sites import Sites
-from secateur.stats import PairStatistic, Statistic
+from secateur.stats import PairStatistic, PlaceStatistic, Statistic
 from secateur.task import Task
 
 Tap = Literal["pre", "post"]
@@ -59,6 +59,16 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Entering:
+    """What every activation reads, at all positions and tokens; seen is a statistic of each.
+
+    Padding of texts is left out.
+    """
+
+    empty: Callable[[], PlaceStatistic]
+
+
+@dataclass(frozen=True)
 class Rectified:
     """What every activation reads and what it gives, at all positions and tokens; seen is a statistic of each.
 
@@ -90,7 +100,7 @@ class Gates:
     measure: Callable[[Tensor], Tensor]
 
 
-Look = Reads | Maps | Points | Rectified | Blocks | Gates
+Look = Reads | Maps | Points | Entering | Rectified | Blocks | Gates
 
 
 @runtime_checkable
@@ -124,3 +134,11 @@ class Observing(Method, Protocol):
     def watches(self) -> Look: ...
 
     def judge(self, model: nn.Module, sites: Sites, seen: Mapping[str, Any]) -> Scores: ...
+
+
+@runtime_checkable
+class Trying(Method, Protocol):
+    """A method that looks at data in passes of its own."""
+
+    @property
+    def needs_data(self) -> bool: ...

@@ -1,6 +1,8 @@
-"""How often units are on, off or neither: the signs of what activations read, counted, and their entropy."""
+"""What activations read: how often it is above zero or below, the entropy of that, and how far it spreads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 States = Literal[2, 3]
 
+_AT_ONCE = 2**17  # numbers that stay in a processor's cache while they are looked at several times
 _EXACT = 2**23  # float32 adds up so many ones and minus ones without rounding
 
 
@@ -27,8 +30,7 @@ class Signs:
     @staticmethod
     def empty() -> "Signs":
         """Nothing seen yet."""
-        nothing = torch.zeros(0, dtype=torch.float64)
-        return Signs(0, nothing, nothing, nothing)
+        return Signs(0, *[torch.zeros(0, dtype=torch.float64)] * 3)
 
     @property
     def mean(self) -> Float64[Tensor, " units"]:
@@ -45,12 +47,13 @@ class Signs:
         """Whether all that was seen were finite numbers."""
         return bool(torch.isfinite(self.total).all())
 
-    def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> "Signs":  # noqa: ARG002 - what came out
+    def observe(self, rows: Shaped[Tensor, "*rows units"]) -> "Signs":
         """The counts with these seen as well."""
-        sign = pre.sign()
-        balance = _total(sign)
-        both = _total(sign.abs_())
-        return self.merge(Signs(pre[..., 0].numel(), (both + balance) / 2, (both - balance) / 2, _total(pre)))
+        count = prod(rows.shape[:-1])
+        if count == 0:
+            return self
+        balance, both, total = _added_up(rows, _signs)
+        return self.merge(Signs(count, (both + balance) / 2, (both - balance) / 2, total))
 
     def merge(self, other: "Signs") -> "Signs":
         """The counts of both samples together."""
@@ -63,11 +66,11 @@ class Signs:
 
         $p$ is the share that is on: of what is not zero with three states, of everything, zero being on, with two.
         """
-        off = self.off
-        on = self.on if states == 3 else self.count - off
-        seen = on + off
+        on = self.on if states == 3 else self.count - self.off
+        seen = on + self.off
         p = on / seen.clamp(min=1.0)
-        return -(torch.xlogy(p, p) + torch.xlogy(1.0 - p, 1.0 - p)) * (seen > 0) / torch.log(torch.tensor(2.0).double())
+        nats = torch.xlogy(p, p) + torch.xlogy(1.0 - p, 1.0 - p)
+        return torch.where(seen > 0, -nats / torch.log(torch.tensor(2.0, dtype=torch.float64)), 0.0)
 
 
 @dataclass(frozen=True)
@@ -85,23 +88,80 @@ class SignsByBatch:
         nothing = torch.zeros(0, dtype=torch.float64)
         return SignsByBatch(0, nothing, nothing)
 
-    def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> "SignsByBatch":
+    def observe(self, rows: Shaped[Tensor, "*rows units"]) -> "SignsByBatch":
         """The sums with a batch more."""
-        signs = Signs.empty().observe(pre, post)
-        two, three = signs.entropy(2), signs.entropy(3)
+        signs = Signs.empty().observe(rows)
+        two, three, is_finite = signs.entropy(2), signs.entropy(3), self.is_finite and signs.is_finite
         if self.count == 0:
-            return SignsByBatch(1, two, three, signs.is_finite)
-        return SignsByBatch(self.count + 1, self.two + two, self.three + three, self.is_finite and signs.is_finite)
+            return SignsByBatch(1, two, three, is_finite)
+        return SignsByBatch(self.count + 1, self.two + two, self.three + three, is_finite)
 
     def entropy(self, states: States = 3) -> Float64[Tensor, " units"]:
         """The mean over batches of every unit's entropy."""
         return (self.two if states == 2 else self.three) / self.count
 
 
-def _total(rows: Shaped[Tensor, "*rows units"]) -> Float64[Tensor, " units"]:
-    """The sum over all rows, of whole numbers from -1 to 1 exactly: quick sums of few, then float64 sums of these."""
-    dtype = rows.dtype if rows.dtype.itemsize >= 4 else torch.float32
-    if rows.dim() == 2:
-        return torch.stack([part.sum(0, dtype=dtype) for part in rows.split(_EXACT)]).double().sum(0)
-    places = tuple(range(1, rows.dim() - 1))
-    return rows.sum(places, dtype=dtype if rows[0, ..., 0].numel() < _EXACT else torch.float64).double().sum(0)
+@dataclass(frozen=True)
+class Spread:
+    """Mean and population variance of every unit's pre-activations, in float64."""
+
+    count: int
+    mean: Float64[Tensor, " units"]
+    variance: Float64[Tensor, " units"]
+
+    @staticmethod
+    def empty() -> "Spread":
+        """Nothing seen yet."""
+        return Spread(0, *[torch.zeros(0, dtype=torch.float64)] * 2)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that was seen were finite numbers."""
+        return bool(torch.isfinite(self.variance).all())
+
+    def observe(self, rows: Shaped[Tensor, "*rows units"]) -> "Spread":
+        """Mean and variance with these seen as well."""
+        count = prod(rows.shape[:-1])
+        if count == 0:
+            return self
+        shift = (self.mean if self.count else rows[0].reshape(-1, rows.shape[-1])[0]).to(_summed_in(rows))
+        total, powers = (part / count for part in _added_up(rows, lambda part: _powers(part - shift)))
+        return self.merge(Spread(count, shift.double() + total, (powers - total.square()).clamp(min=0.0)))
+
+    def merge(self, other: "Spread") -> "Spread":
+        """Mean and variance of both samples together (Chan, Golub & LeVeque 1979)."""
+        if self.count == 0 or other.count == 0:
+            return other if self.count == 0 else self
+        count = self.count + other.count
+        share, step = other.count / count, other.mean - self.mean
+        variance = (1.0 - share) * self.variance + share * other.variance + (1.0 - share) * share * step.square()
+        return Spread(count, self.mean + share * step, variance)
+
+
+def _added_up(
+    rows: Shaped[Tensor, "*rows units"], sums: Callable[[Tensor], tuple[Tensor, ...]]
+) -> Float64[Tensor, "sums units"]:
+    """Sums over all rows: quick ones of a few rows at a time, which are added up in float64."""
+    size = _AT_ONCE if rows.device.type == "cpu" else _EXACT
+    step = max(1, size // max(rows[0].numel(), 1))
+    return torch.stack([torch.stack(sums(part)) for part in rows.split(step)]).double().sum(0)
+
+
+def _signs(part: Shaped[Tensor, "*rows units"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums of the signs, of their absolute values, and of the numbers themselves."""
+    over, dtype = tuple(range(part.dim() - 1)), _summed_in(part)
+    sign = part.sign()
+    balance = sign.sum(over, dtype=dtype)
+    return balance, sign.abs_().sum(over, dtype=dtype), part.sum(over, dtype=dtype)
+
+
+def _powers(off: Shaped[Tensor, "*rows units"]) -> tuple[Tensor, Tensor]:
+    """The sums of numbers and of their squares; the numbers are lost."""
+    over = tuple(range(off.dim() - 1))
+    return off.sum(over), off.square_().sum(over)
+
+
+def _summed_in(part: Shaped[Tensor, "*rows units"]) -> torch.dtype:
+    """Float32 where its sums are exact enough."""
+    is_small = prod(part.shape[1:-1]) < _EXACT and part.dtype != torch.float64
+    return torch.float32 if is_small else torch.float64

@@ -18,10 +18,23 @@ class Statistic(Protocol):
 
 
 @runtime_checkable
+class PlaceStatistic(Protocol):
+    """Something known about units after numbers of them have been seen, at all places of maps or texts.
+
+    All axes but the last are rows. `is_finite` says whether all that was seen were finite numbers.
+    """
+
+    @property
+    def is_finite(self) -> bool: ...
+
+    def observe(self, rows: Shaped[Tensor, "*rows units"]) -> Self: ...
+
+
+@runtime_checkable
 class PairStatistic(Protocol):
     """Something known about units after what goes into them and what comes out has been seen, side by side.
 
-    All axes but the last are rows. `is_finite` says whether all that was seen were finite numbers.
+    It is otherwise like a `PlaceStatistic`.
     """
 
     @property

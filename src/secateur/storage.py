@@ -16,7 +16,7 @@ from secateur.replay import replay_
 from secateur.soundness import check_weights
 
 # what a plan from a file can bring about on a model that it was not made for
-_MISFIT = (PlanError, ModelError, AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError)
+_MISFIT = (PlanError, AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError)
 
 
 def save(model: nn.Module, path: str | Path, *, plan: Plan | None = None, builder: str | None = None) -> None:
@@ -134,7 +134,10 @@ def _plan(note: tensorfile.Note, path: str | Path) -> Plan | None:
 
 def _shrink_(model: nn.Module, made: Plan | None, tensors: Mapping[str, Tensor]) -> None:
     if made is not None:
-        replay_(model, made)
+        try:
+            replay_(model, made)
+        except ModelError as error:  # another forward than that whose calls the plan tells apart
+            raise PlanError(str(error)) from error
     give_memory_(model)
     if made is not None:
         return

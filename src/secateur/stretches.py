@@ -9,11 +9,12 @@ from torch.fx import Node
 
 from secateur.activations import activations_in
 from secateur.calling import one_to_one
+from secateur.costs import weight_of
 from secateur.counting import count, macs_by_node
 from secateur.errors import ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.sites import Activation, Sites, Stretch
-from secateur.tracing import Example, trace, weight_of
+from secateur.tracing import Example, trace
 
 KERNEL = 3  # of the convolution that a stretch of maps becomes
 MOST_INSIDE = 3  # rectifiers: a block, not a stage of blocks

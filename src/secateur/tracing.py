@@ -1,8 +1,6 @@
 """From a model to its graph, its sites and its costs."""
 
 import inspect
-import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
 from secateur import graphcache
+from secateur.costs import costs_of, origin_of, rows_of
 from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
 from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
 from secateur.einsums import Unfolded
@@ -20,20 +19,13 @@ from secateur.errors import ModelError, PlanError, first_line
 from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
 from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
-from secateur.programs import FAILURES, NO_VALUES, check_sizes, in_code, quiet, reason_of, unfused_attention
+from secateur.programs import FAILURES, NO_VALUES, check_sizes, has_tokens, in_code, quiet, reason_of, unfused_attention
 from secateur.sites import Pinned, Sites, TensorCost
 from secateur.soundness import baked, check_inputs, check_model, described
 from secateur.task import Arguments, Task
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 
-_MULTIPLIES = {"linear", "matmul", "mm", "addmm"}
-_CONVOLVES = {
-    "convolution",
-    *(f"conv{number}d" for number in (1, 2, 3)),
-    *(f"conv_transpose{number}d" for number in (1, 2, 3)),
-}
-_TURNS = {"t", "transpose", "permute", "numpy_T", "mT"}
 _SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride"}
 _SHAPES = frozenset(
     [
@@ -87,7 +79,7 @@ def sites_in(traced: Traced, *, whole_heads: bool = False, any_name: bool = Fals
     sites, pinned = sites_of(coupling, flow)
     if not sites:
         raise nothing_left(traced.model, pinned)
-    rows = _rows(traced)
+    rows = rows_of(traced)
     works = tuple(TensorCost(name, shape, macs / rows, is_parameter=False) for name, shape, macs in works_of(coupling))
     return Sites(sites, pinned, (*costs_of(traced), *works))
 
@@ -168,8 +160,7 @@ def _free(value: Any) -> dict[int, Any] | None:
     """The sizes of an input that may change: its rows, and its tokens where it holds whole numbers or a mask."""
     if not isinstance(value, Tensor) or not value.dim():
         return None
-    has_tokens = value.dim() > 1 and not value.is_floating_point()
-    return {0: Dim.AUTO, 1: Dim.AUTO} if has_tokens else {0: Dim.AUTO}
+    return {0: Dim.AUTO, 1: Dim.AUTO} if has_tokens(value) else {0: Dim.AUTO}
 
 
 def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
@@ -234,63 +225,8 @@ def _call(node: Node, values: Mapping[str, Any], traced: Traced, shapes: tuple[A
     names = tuple(traced.tensors.get(arg.name) if isinstance(arg, Node) else None for arg in node.args)
     args = tuple(value(arg) for arg in node.args)
     kwargs = {name: value(arg) for name, arg in node.kwargs.items()}
-    origins = tuple(_origin(arg, traced) for arg in node.args)
+    origins = tuple(origin_of(arg, traced) for arg in node.args)
     return Call(node.name, operator_of(node), args, shapes[0], names, kwargs, shapes[1], origins)
-
-
-def costs_of(traced: Traced) -> tuple[TensorCost, ...]:
-    """Every tensor's shape, and how many multiply-adds each entry does for one row of the example."""
-    macs: dict[str, float] = defaultdict(float)
-    rows = _rows(traced)
-    tensors = _named_once(traced)
-    for node in traced.nodes:
-        weight = weight_of(node, traced)
-        if weight is not None:
-            macs[weight] += _positions(node, tensors[weight].dim() - 2) / rows
-    return tuple(TensorCost(n, tuple(t.shape), macs[n], isinstance(t, nn.Parameter)) for n, t in tensors.items())
-
-
-def _rows(traced: Traced) -> int:
-    """How many rows the example has."""
-    shapes = [shape_of(node) for node in traced.nodes if node.name in traced.inputs]
-    return max((shape[0] for shape in shapes if shape), default=1)
-
-
-def _positions(node: Node, spatial: int) -> int:
-    """How often each entry of a product's weight is used: at every place of its output, or input if transposed."""
-    if operator_of(node) in _MULTIPLIES:
-        return math.prod((shape_of(node) or ())[:-1])
-    x = node.args[0] if "transpose" in operator_of(node) else node
-    shape = shape_of(x) or () if isinstance(x, Node) else ()
-    channel = len(shape) - spatial - 1
-    return math.prod(shape[:channel]) * math.prod(shape[channel + 1 :])
-
-
-def _named_once(traced: Traced) -> dict[str, Tensor]:
-    """All parameters and buffers, tied ones once, by the name that the graph uses."""
-    placeholders = {node.name: node for node in traced.nodes if node.op == "placeholder"}
-    used = {name for placeholder, name in traced.tensors.items() if placeholders[placeholder].users}
-    tensors = {**traced.model.state_dict(keep_vars=True), **dict(traced.model.named_buffers(remove_duplicate=False))}
-    names: dict[int, str] = {}
-    for name, tensor in tensors.items():
-        if id(tensor) not in names or name in used:
-            names[id(tensor)] = name
-    return {name: tensors[name] for name in names.values() if isinstance(tensors[name], Tensor)}
-
-
-def weight_of(node: Node, traced: Traced) -> str | None:
-    """The parameter that a product multiplies by, where it is one."""
-    if node.op != "call_function" or operator_of(node) not in _MULTIPLIES | _CONVOLVES:
-        return None
-    place = 2 if operator_of(node) == "addmm" else 1
-    return _origin(node.args[place], traced)
-
-
-def _origin(weight: Any, traced: Traced) -> str | None:
-    """The parameter that an argument is, transposed or not."""
-    while isinstance(weight, Node) and operator_of(weight) in _TURNS:
-        weight = weight.args[0]
-    return traced.tensors.get(weight.name) if isinstance(weight, Node) else None
 
 
 def _copied(arguments: Arguments, device: torch.device) -> Arguments:

@@ -12,8 +12,9 @@ from fuzz.counting import MismatchError
 from fuzz.cuts import drawn_units, families, removable_share
 from fuzz.networks import Recipe, inputs, network_of
 from fuzz.oracle import answers, assert_cut, tensors
+from secateur.composing import compose
 from secateur.errors import ModelError
-from secateur.plan import Plan, compose, from_json, to_json
+from secateur.plan import Plan, from_json, to_json
 from secateur.sites import Pinned, Sites
 
 ROWS = 3

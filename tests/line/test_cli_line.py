@@ -181,6 +181,9 @@ def test_methods_say_what_they_need_and_what_can_be_set() -> None:
     ]
     assert found["dense"]["link"] == "https://arxiv.org/abs/2312.10560"
     assert not found["magnitude"]["needs_data"]
+    assert found["magnitude"]["granularity"] == "unit"
+    assert found["tlc"]["granularity"] == found["easier"]["granularity"] == "layer"
+    assert found["tlc"]["needs_data"] and found["easier"]["needs_data"]
 
 
 @pytest.mark.usefixtures("folder")

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import commands
 from commands import DATA, MODEL
 from hub_models import bert, cut
-from secateur import save_pretrained
+from secateur import save, save_pretrained, sources
+from secateur.activations import find_activations
+from secateur.depth import linear_at
+from secateur.plan import LayerEdit, Plan, to_json
 
 OTHER = (
     commands.MINE
@@ -81,6 +85,26 @@ def test_a_cut_that_computes_something_else_is_refused_with_its_figures_shown() 
     assert outcome.exit_code == 1
     assert "parameters" in outcome.stdout
     assert "error: mine.py:spoiled: wrong: its tensors are those of a cut" in outcome.stderr
+
+
+def changed_and_saved() -> None:
+    """A network of `mine.py:fixed` with a line in the place of its first activation."""
+    model = sources.build("mine.py:fixed", 0, {})
+    activation = find_activations(model, torch.randn(2, 4)).activations[0]
+    changes = linear_at(model, activation, torch.rand(12), torch.rand(12))
+    plan = Plan("easier", layers=(LayerEdit(activation.name, "affine", changes),))
+    save(model, "linear.safetensors", plan=plan, builder="mine.py:fixed")
+    (Path("plan.json")).write_text(to_json(plan))
+
+
+def test_a_network_with_changed_layers_is_checked_against_its_plan() -> None:
+    changed_and_saved()
+    given = ("--model", "mine.py:fixed", *DATA)
+    found = commands.data("verify", *given, "--cut", "linear.safetensors")
+    assert (found["layers_changed"], found["units_removed"], found["tensors"]) == (1, 0, 8)
+    assert found["cut"]["parameters"] == found["original"]["parameters"] + 24
+    refused = commands.refusal("apply", *given, "--plan", "plan.json", "--out", "again.safetensors")
+    assert refused.startswith("1: the plan brings in 1 modules with weights, which no plan holds")
 
 
 def test_commands_that_need_data_say_so() -> None:

@@ -10,7 +10,8 @@ from secateur.activations import find_activations
 from secateur.calibration import calibrate
 from secateur.errors import DataError, ModelError
 from secateur.methods import get, score
-from secateur.scores import Rectified
+from secateur.scores import Entering, Rectified
+from secateur.signs import Signs
 from secateur.sites import Sites
 from secateur.stats import Line
 from secateur.task import Task
@@ -26,6 +27,10 @@ def task_of(x: Tensor, batch: int = 16) -> Task:
 
 def lines(model: nn.Module, task: Task) -> dict[str, Line]:
     return calibrate(model, find_activations(model, task), task, Rectified(Line.empty))
+
+
+def signs(model: nn.Module, task: Task) -> dict[str, Signs]:
+    return calibrate(model, find_activations(model, task), task, Entering(Signs.empty))
 
 
 def through(model: nn.Module, module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +64,10 @@ def test_an_activation_is_watched_on_both_sides_in_place_or_not(activation: nn.M
     model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), activation, nn.Linear(6, 2)).double()
     x = rows(40, 4)
     (found,) = lines(model, task_of(x)).values()
-    assert_line_of(found, *through(model, model[2], x))
+    pre, post = through(model, model[2], x)
+    assert_line_of(found, pre, post)
+    (counts,) = signs(model, task_of(x)).values()
+    assert counts.on.tolist() == (pre > 0).sum(0).tolist()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 10])

@@ -16,8 +16,9 @@ from fuzz.cuts import drawn_units, families
 from fuzz.networks import inputs, network_of, randomise_, recipe_from
 from hub_models import IMAGES, SIZES
 from secateur import zoo
+from secateur.composing import compose
 from secateur.huggingface import example_of
-from secateur.plan import Plan, compose, from_json, to_json
+from secateur.plan import Plan, from_json, to_json
 from secateur.sites import Sites
 from secateur.width import tensors_of
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import secateur as sc
-from secateur.depth import KINDS, Affine, Ones, built, change_, has_weights, part_of
+from secateur.depth import KINDS, Affine, First, Ones, built, change_, has_weights, part_of
 from secateur.errors import ModelError, PlanError
 from secateur.plan import Part, Swap
 
@@ -16,6 +16,8 @@ MODULES = [
     nn.Identity(),
     Affine(5, -3),
     Ones(2),
+    First(nn.Linear(2, 2), nn.LayerNorm((2,), eps=1e-3, bias=False)),
+    nn.LayerNorm((3, 4), elementwise_affine=False),
     nn.Linear(3, 4),
     nn.Linear(3, 4, bias=False),
     nn.Conv1d(4, 6, 3, stride=2, padding="valid", bias=False),
@@ -89,7 +91,7 @@ def test_what_no_plan_can_hold_is_refused(module: nn.Module, message: str) -> No
         (Part("linear", {"in_features": 2, "out_features": "3"}), "linear: cannot be built"),
         (Part("conv2d", {"in_channels": 3, "out_channels": 2, "kernel_size": 1, "groups": 2}), "conv2d: .*divisible"),
         (Part("affine", {"units": 3, "axis": 1}), "affine: .*axis is 1, but counts from behind"),
-        (Part("relu", {}, (Part("relu"),)), "relu: cannot be built .*only a sequence has parts, not 1"),
+        (Part("relu", {}, (Part("relu"),)), "relu: cannot be built .*only a sequence and a first have parts, not 1"),
         (Part("sequence", {}, (Part("nothing"),)), "'nothing': no kind of module"),
     ],
 )

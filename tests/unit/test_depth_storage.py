@@ -20,10 +20,11 @@ from hub_models import bert
 from saved_nets import same_bits
 from secateur import sources, storage, width
 from secateur.activations import find_activations
+from secateur.composing import compose
 from secateur.depth import Affine, change_, linear_at, part_of
 from secateur.errors import FileError, PlanError
 from secateur.huggingface import example_of, weights_of
-from secateur.plan import LayerEdit, Part, Plan, Swap, Untie, compose
+from secateur.plan import LayerEdit, Part, Plan, Swap, Untie
 from secateur.programs import quiet
 
 SOURCE = """
@@ -185,6 +186,26 @@ def test_a_plan_that_does_not_fit_the_builder_is_refused(
     storage.save(net.Net(), tmp_path / "small.safetensors", plan=plan)
     with pytest.raises(FileError, match=f"its plan or shapes do not fit the model: {reason}"):
         storage.load(tmp_path / "small.safetensors", build=net.Net)
+
+
+class Deciding(nn.Module):
+    """A forward that cannot be followed, in the place of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x) if x.sum() > 0 else x
+
+
+def test_a_builder_of_another_forward_is_refused(tmp_path: Path) -> None:
+    plan = Plan("easier", layers=(LayerEdit("a", "identity", (Untie("", ("act_1", "act_2")),)),))
+    storage.save(Deciding(), tmp_path / "small.safetensors", plan=plan)
+    with pytest.raises(
+        FileError, match="do not fit the model: Deciding: the calls of its forward cannot be told apart"
+    ):
+        storage.load(tmp_path / "small.safetensors", build=Deciding)
 
 
 def test_weights_of_what_came_in_must_be_in_the_file(net: ModuleType, tmp_path: Path) -> None:

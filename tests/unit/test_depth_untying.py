@@ -341,6 +341,31 @@ def test_a_line_has_the_precision_of_the_network() -> None:
     assert torch.equal(model[1].weight, torch.full((4,), 0.1).double())
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_an_untied_network_with_lines_is_scripted() -> None:
+    model, x = around(Block(nn.ReLU())), torch.randn(5, 3)
+    linear_at(model, activations_of(model)[0], torch.rand(4), torch.rand(4))
+    assert torch.equal(torch.jit.script(model)(x), model(x))
+
+
+def test_lines_one_by_one_are_the_values_replaced_in_the_graph() -> None:
+    """The graph's own run, with each rectifier's output taken for what the line makes of its input."""
+    model, x = around(*(Block(nn.ReLU(inplace=True)) for _ in range(3))), torch.randn(5, 3)
+    traced = trace(model, x)
+    lines = {a.node: (a, *torch.randn(2, 4)) for a in activations_in(traced)}
+
+    def around_node(node: Any, args: tuple[Any, ...], operator: Any) -> Any:
+        if node.name in lines:
+            _, weight, bias = lines[node.name]
+            return args[0] * weight + bias
+        return operator(*args)
+
+    wanted = traced.run(((x,), {}), around_node)
+    for activation, weight, bias in lines.values():
+        linear_at(model, activation, weight, bias)
+    assert len(lines) == 6 and torch.equal(model(x), wanted)
+
+
 @pytest.mark.parametrize(
     ("weight", "bias", "message"),
     [

@@ -269,6 +269,14 @@ def test_an_example_gives_the_output_beside_it_though_the_data_is_shuffled() -> 
             assert put_out(model, layer, x)[0, number] == pytest.approx(float(outputs.values[example]), abs=1e-4)
 
 
+def test_the_order_does_not_depend_on_what_was_drawn_before() -> None:
+    model, task, seen = mlp(), Task.classification(train=Shuffled(rows())), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        seen.append([outputs.highest for _, _, outputs in every(explained(model, task, "magnitude"))])
+    assert seen[0] == seen[1]
+
+
 def test_data_that_changes_from_reading_to_reading_is_refused() -> None:
     with pytest.raises(DataError, match=r"changes from reading to reading, first at example \d+"):
         explained(mlp(), Task.classification(train=Shuffled(rows(), np)), "magnitude")

@@ -302,3 +302,55 @@ def test_the_weights_of_a_huge_model_move_along(tmp_path: Path, monkeypatch: pyt
 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["net.onnx", "net.onnx.data"]
     assert run_onnx(tmp_path / "net.onnx", torch.randn(3, 4))[0].shape == (3, 2)
+
+
+class Words(nn.Module):
+    """An encoder in small: it takes any number of words, or only as many as it has places for."""
+
+    def __init__(self, places: int | None = None) -> None:
+        super().__init__()
+        self.table, self.mix = nn.Embedding(20, 4), nn.Linear(4, 4)
+        self.head = nn.Linear(4 * (places or 1), 3)
+        self.places = places
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        words = self.mix(self.table(ids)) * mask[..., None]
+        return self.head(words.flatten(1) if self.places else words.sum(1) / mask.sum(1, keepdim=True))
+
+
+def words(rows: int, length: int) -> dict[str, Tensor]:
+    ids = torch.randint(20, (rows, length), generator=torch.Generator().manual_seed(length))
+    return {"ids": ids, "mask": torch.ones_like(ids)}
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 9])
+def test_texts_may_have_any_length_in_the_file(tmp_path: Path, length: int) -> None:
+    model = Words().eval()
+    export_onnx(model, tmp_path / "net.onnx", words(2, 6))
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    assert [place.shape for place in session.get_inputs()] == [["batch", "tokens"]] * 2
+    given = words(3, length)
+    (found,) = session.run(None, {name: value.numpy() for name, value in given.items()})
+    np.testing.assert_allclose(found, model(**given).detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
+@BOTH
+def test_a_model_of_so_many_words_keeps_their_number(tmp_path: Path, export: Export, name: str) -> None:
+    assert export(Words(places=6).eval(), tmp_path / name, words(2, 6)) < 1e-5
+    if name.endswith("onnx"):
+        session = onnxruntime.InferenceSession(str(tmp_path / name))
+        assert [place.shape for place in session.get_inputs()] == [["batch", 6]] * 2
+
+
+class Short(Words):
+    """What depends on the length in a way that no export sees: right for the example, wrong for others."""
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return super().forward(ids, mask) + (1.0 if torch.compiler.is_exporting() else ids.shape[1] / 6)
+
+
+@BOTH
+def test_another_length_is_compared_before_a_file_is_kept(tmp_path: Path, export: Export, name: str) -> None:
+    with pytest.raises(ExportError, match="differs"):
+        export(Short().eval(), tmp_path / name, words(2, 6))
+    assert not (tmp_path / name).exists()

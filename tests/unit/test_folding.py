@@ -8,124 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import secateur as sc
+from folded import Bert, Inverted, affine, assert_equal, assert_folds_exactly, macs, products, randomised, settled
 from secateur import zoo
 from secateur.depth import Affine, change_
-from secateur.errors import FoldError, UnknownNameError
-from secateur.folding import Folded, Measured, always, fold, move_padding
-
-PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-EXACT = {torch.float32: 1e-5, torch.float64: 1e-10}
-
-
-def settled(model: nn.Module) -> nn.Module:
-    """The model in eval mode, its norms with statistics and weights as after training."""
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            for tensor in (module.running_mean, module.running_var, module.weight, module.bias):
-                if tensor is not None:
-                    tensor.data.uniform_(0.5, 1.5, generator=generator)
-    return model.eval()
-
-
-@torch.no_grad()
-def assert_equal(folded: nn.Module, model: nn.Module, x: Tensor) -> None:
-    found, wanted = folded(x), model(x)
-    assert found.shape == wanted.shape
-    assert float((found - wanted).abs().max()) <= EXACT[x.dtype] * float(wanted.abs().max())
-
-
-def assert_folds_exactly(model: nn.Module, x: Tensor, **settings: object) -> Folded:
-    """The folded model; it equals the original in both precisions."""
-    folded = fold(model, x, **settings)
-    assert_equal(folded.model, model, x)
-    assert_equal(fold(model.double(), x.double(), **settings).model, model, x.double())
-    model.float()
-    return folded
-
-
-@torch.no_grad()
-def macs(model: nn.Module, x: Tensor) -> int:
-    """Multiply-adds for one row, as the modules see them."""
-    found: list[int] = []
-    hooks = [
-        module.register_forward_hook(lambda m, _, out: found.append(out.numel() // len(x) * m.weight[0].numel()))
-        for module in model.modules()
-        if isinstance(module, PRODUCTS)
-    ]
-    model(x)
-    for hook in hooks:
-        hook.remove()
-    return sum(found)
-
-
-def products(model: nn.Module) -> list[str]:
-    return [name for name, module in model.named_modules() if isinstance(module, PRODUCTS)]
-
-
-def affine(units: int, axis: int = -3) -> Affine:
-    line = Affine(units, axis)
-    nn.init.uniform_(line.weight, -1, 1)
-    nn.init.uniform_(line.bias, -1, 1)
-    return line
-
-
-def randomised(part: nn.Module) -> nn.Module:
-    """The line of a random Affine; anything else as it is."""
-    return affine(part.units, part.axis) if isinstance(part, Affine) else part
-
-
-class Inverted(nn.Module):
-    """A MobileNet V2 block, whose activations are given."""
-
-    def __init__(self, before: int, inner: int, after: int, first: nn.Module, second: nn.Module, stride: int = 1):
-        super().__init__()
-        self.conv = nn.Sequential(
-            nn.Sequential(nn.Conv2d(before, inner, 1, bias=False), nn.BatchNorm2d(inner), first),
-            nn.Sequential(
-                nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False), nn.BatchNorm2d(inner), second
-            ),
-            nn.Conv2d(inner, after, 1, bias=False),
-            nn.BatchNorm2d(after),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
-class Up(nn.Module):
-    def __init__(self, width: int, inner: int, act: nn.Module):
-        super().__init__()
-        self.dense = nn.Linear(width, inner)
-        self.act = act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.dense(x))
-
-
-class Down(nn.Module):
-    def __init__(self, inner: int, width: int):
-        super().__init__()
-        self.dense = nn.Linear(inner, width)
-        self.dropout = nn.Dropout()
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, inner: Tensor, x: Tensor) -> Tensor:
-        return self.norm(self.dropout(self.dense(inner)) + x)
-
-
-class Bert(nn.Module):
-    """The MLP of a BERT layer, in the modules that transformers spreads it over."""
-
-    def __init__(self, width: int, inner: int, act: nn.Module):
-        super().__init__()
-        self.before = nn.Linear(width, width)
-        self.intermediate = Up(width, inner, act)
-        self.output = Down(inner, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.tanh(self.before(x))
-        return self.output(self.intermediate(x), x)
+from secateur.errors import ExactnessError, FoldError, UnknownNameError
+from secateur.folding import Measured, always, fold, move_padding
 
 
 def blocks(name: str = "resnet20", **options: object) -> tuple[nn.Module, Tensor]:
@@ -390,6 +278,8 @@ class Twice(nn.Module):
         super().__init__()
         self.case = case
         self.first, self.second, self.third = nn.Linear(4, 8), nn.Linear(8, 4), nn.Linear(4, 4)
+        if case == "hook":
+            self.second.register_forward_hook(lambda *_: None)
         if case == "tied":
             self.third.weight = self.second.weight = nn.Parameter(torch.randn(4, 8))
 
@@ -397,6 +287,8 @@ class Twice(nn.Module):
         inner = self.first(x)
         if self.case == "read":
             return self.second(inner) + inner[:, :4].relu()
+        if self.case in ("weight", "hook"):
+            return self.second(inner) + (self.second.weight.sum() if self.case == "weight" else 0.0)
         if self.case == "output":
             return self.second(inner), inner
         if self.case == "called":
@@ -413,7 +305,9 @@ class Twice(nn.Module):
             "first → second",
             "what first (linear) gives is read 2 times (second (linear), the network's output)",
         ),
-        ("called", "second → third", "third: this module is used 2 times; give every use a module of its own"),
+        ("called", "second → third", "third: it or its weights are used 2 times; give every use a module of its own"),
+        ("weight", "first → second", "second: it or its weights are used 2 times; give every use a module of its own"),
+        ("hook", "first → second", "second: forward hooks change or read what it computes; remove them"),
         ("tied", "first → second", "what first (linear) gives is read 2 times"),
     ],
 )
@@ -447,3 +341,68 @@ def test_a_batch_norm_that_is_not_linear_keeps_its_neighbours_apart(
     assert folded.refused[0][0] == "0 → 2"
     assert folded.refused[0][1].startswith(reason)
     assert ("1", folded.refused[0][1]) in fold(model, torch.randn(2, 3, 5, 5), norms=True).refused
+
+
+class PreNorm(nn.Module):
+    """The MLP of a vision transformer's layer."""
+
+    def __init__(self, act: nn.Module):
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.mlp = nn.Sequential(nn.Linear(8, 32), act, nn.Dropout(), nn.Linear(32, 8))
+        nn.init.uniform_(self.norm.weight, 0.5, 2)
+        nn.init.uniform_(self.norm.bias, -1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.norm(x))
+
+
+def test_the_scale_of_a_layer_norm_merges_into_what_alone_reads_it_on_request() -> None:
+    x = torch.randn(2, 5, 8)
+    folded = assert_folds_exactly(PreNorm(affine(32, -1)).eval(), x, norms=True, skips=True)
+    assert products(folded.model) == ["mlp.3"]
+    assert not folded.model.norm.elementwise_affine
+    bent = assert_folds_exactly(PreNorm(nn.GELU()).eval(), x, norms=True)
+    assert products(bent.model) == ["mlp.0", "mlp.3"] and not bent.model.norm.elementwise_affine
+    kept = assert_folds_exactly(PreNorm(affine(32, -1)).eval(), x)
+    assert products(kept.model) == ["mlp.3"] and kept.model.norm.elementwise_affine
+
+
+def test_a_forward_that_asks_the_layers_for_more_is_refused_whole() -> None:
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.first(x)) / self.first.out_features
+
+    with pytest.raises(ExactnessError, match=r"the folded network does not run: 'Identity' object has no .*into=\["):
+        fold(Asking().eval(), torch.randn(2, 4))
+
+
+def test_units_go_from_folded_networks_as_from_others() -> None:
+    inner = Inverted(4, 24, 4, affine(24), affine(24))
+    model = settled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), inner, nn.ReLU(), nn.Conv2d(4, 2, 1)))
+    x = torch.randn(2, 3, 8, 8)
+    folded = fold(model, x, norms=True).model
+    sites = sc.find_sites(folded, x)
+    assert sites.names == (
+        "0",
+        "2.conv.2.1",
+    )  # a convolution that reads a channel of ones, and one that makes its input
+    for site in sites:
+        sc.apply(folded, sc.plan_of(sites, {site.name: (1, 3)}), verify=True, example=x)
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8), st.sampled_from((1, 3)), st.integers(1, 2))
+def test_a_merge_is_made_if_and_only_if_it_takes_no_more_multiply_adds(
+    read: int, between: int, made: int, kernel: int, stride: int
+) -> None:
+    first, second = nn.Conv2d(read, between, 1, bias=False), nn.Conv2d(between, made, kernel, stride, kernel // 2)
+    model = nn.Sequential(first, second, nn.ReLU()).eval()
+    pays = kernel**2 * read * made <= stride**2 * read * between + kernel**2 * between * made
+    folded = fold(model, torch.randn(2, read, 8, 8))
+    assert (len(products(folded.model)) == 1) == pays
+    assert bool(folded.refused) != pays

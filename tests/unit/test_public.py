@@ -29,7 +29,9 @@ NAMES = [
     "explain",
     "export_onnx",
     "export_program",
+    "find_layers",
     "find_sites",
+    "fold",
     "from_pretrained",
     "judge",
     "load",
@@ -42,10 +44,12 @@ NAMES = [
     "remap_optimizer",
     "remap_scheduler",
     "repair",
+    "replace_layers",
     "save",
     "save_pretrained",
     "score",
     "select",
+    "select_layers",
     "stability",
 ]
 

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 import secateur as sc
+from secateur.composing import compose
 from secateur.depth import Affine
 from secateur.errors import PlanError
-from secateur.plan import Cut, LayerEdit, Part, Plan, Swap, compose, from_json, to_json
+from secateur.plan import Cut, LayerEdit, Part, Plan, Swap, from_json, to_json
 from secateur.replay import check_complete, replay_
 from secateur.surgery import certify
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LinearRegression
 from torch import Tensor
 
-from secateur.signs import Signs, SignsByBatch
+from secateur.signs import Signs, SignsByBatch, Spread
 from secateur.stats import Line
 
 WHOLE = arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.integers(-1, 1))
@@ -22,7 +22,7 @@ def rows(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 def counted(values: Tensor, batch: int = 1000) -> Signs:
     signs = Signs.empty()
     for part in values.split(batch):
-        signs = signs.observe(part, part.relu())
+        signs = signs.observe(part)
     return signs
 
 
@@ -68,7 +68,7 @@ def test_what_is_not_finite_is_known(bad: float) -> None:
     for order in (values, values.flip(0)):
         by_batch = SignsByBatch.empty()
         for part in order.split(2):
-            by_batch = by_batch.observe(part, part)
+            by_batch = by_batch.observe(part)
         assert not by_batch.is_finite
 
 
@@ -102,10 +102,46 @@ def test_entropy_by_batch_is_the_mean_of_the_batches_entropies() -> None:
     values[7:9] = 0.0
     by_batch = SignsByBatch.empty()
     for part in values.split(12):
-        by_batch = by_batch.observe(part, part)
+        by_batch = by_batch.observe(part)
     for states in (2, 3):
         wanted = torch.stack([counted(part).entropy(states) for part in values.split(12)]).mean(0)
         torch.testing.assert_close(by_batch.entropy(states), wanted, rtol=1e-14, atol=0.0)
+
+
+# --- spread -----------------------------------------------------------------------------------------------------------
+
+
+def spread(values: Tensor, batch: int) -> Spread:
+    found = Spread.empty()
+    for part in values.split(batch):
+        found = found.observe(part)
+    return found
+
+
+@pytest.mark.parametrize("batch", [1, 7, 200])
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_a_spread_is_mean_and_variance_of_numpy(batch: int, offset: float) -> None:
+    values = rows(200, 4, 3) * torch.tensor([1.0, 5.0, 0.1]) + offset
+    found, known = spread(values, batch), values.numpy()
+    np.testing.assert_allclose(found.mean.numpy(), known.mean((0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(found.variance.numpy(), known.var((0, 1)), rtol=1e-9)
+
+
+def test_a_spread_of_float32_is_added_up_in_float64() -> None:
+    values = rows(2000, 3) + 300
+    np.testing.assert_allclose(spread(values.float(), 37).variance.numpy(), values.numpy().var(0), rtol=1e-4)
+
+
+def test_what_is_constant_has_no_spread() -> None:
+    found = spread(torch.full((9, 2), 0.1, dtype=torch.float64), 2)
+    assert found.variance.tolist() == [0.0, 0.0]
+    assert found.mean.tolist() == [0.1, 0.1]
+    assert not spread(torch.full((9, 2), torch.inf), 2).is_finite
+
+
+def test_nothing_seen_changes_nothing() -> None:
+    some = rows(5, 2)
+    assert spread(some, 5).observe(some[:0]).count == counted(some).observe(some[:0]).count == 5
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------

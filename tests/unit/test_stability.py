@@ -9,9 +9,15 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from secateur import methods
+from secateur.budget import Share, plan_of
 from secateur.errors import DataError, SettingsError
 from secateur.finding import find_sites
-from secateur.halves import agreements, mean, stability
+from secateur.halves import agreements, mean, of_plan, stability
+from secateur.pipeline import compress
+from secateur.recipe import Recipe, Stage, from_dict, to_dict
+from secateur.report.page import page as render
+from secateur.report.reading import read
+from secateur.result import Halves, Result, to_json
 from secateur.scores import Scores
 from secateur.task import Task
 
@@ -95,3 +101,53 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
     model, task = net(), task_of(1.0)
     with pytest.raises(SettingsError, match="share"):
         stability(model, find_sites(model, task), task, "dense", share=share)
+
+
+def in_halves(model: nn.Module, task: Task, gone: int) -> Halves:
+    sites = find_sites(model, task)
+    (found,) = of_plan(model, sites, task, methods.get("obce"), plan_of(sites, {"0": tuple(range(gone))}))
+    return found
+
+
+@pytest.mark.parametrize("gone", [10, 20, 30])
+def test_what_halves_agree_on_at_a_plan_is_for_as_many_units_as_go(gone: int) -> None:
+    task = task_of(0.1)
+    found = in_halves(net(), task, gone)
+    wanted = stability(net(), find_sites(net(), task), task, "obce", share=gone / 40)["0"]
+    assert (found.correlation, found.overlap, found.chance) == (wanted.correlation, wanted.overlap, wanted.chance)
+
+
+def test_what_two_random_choices_share_is_called_noise_nearly_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *_, **__: Scores("any", {"0": torch.rand(40, generator=generator, dtype=torch.float64)})  # noqa: E731
+    monkeypatch.setattr("secateur.halves.score", draw)
+    sites, task = find_sites(net(), task_of(1.0)), task_of(1.0, 2)
+    plan = plan_of(sites, {"0": tuple(range(20))})
+    noisy = sum(of_plan(net(), sites, task, methods.get("obce"), plan)[0].is_noise for _ in range(200))
+    assert 0.94 * 200 <= noisy <= 200
+
+
+def test_a_run_keeps_what_halves_agree_on_and_notes_noise() -> None:
+    def run(spread: float, method: str) -> Result[nn.Module]:
+        stage = Stage(method=methods.get(method), budget=Share(0.5), recovery=None, stability=True)
+        return compress(net(), task_of(spread), Recipe((stage,)))
+
+    steady, noisy = run(1.0, "magnitude"), run(1.0, "obce")
+    (halves,) = steady.rounds[0].halves
+    assert (halves.site, halves.overlap, halves.is_noise) == ("0", 1.0, False)
+    assert not [note for note in steady.notes if "noise" in note]
+    assert [each.is_noise for each in noisy.rounds[0].halves] == [any("rests on noise" in note for note in noisy.notes)]
+    page = render(noisy)
+    assert 'href="#stability"' in page and "Two halves of the data" in page
+    assert read(to_json(noisy)).rounds[0].halves == noisy.rounds[0].halves
+
+
+def test_a_run_without_halves_has_no_such_section() -> None:
+    stage = Stage(method=methods.get("magnitude"), budget=Share(0.5), recovery=None)
+    result = compress(net(), task_of(1.0), Recipe((stage,)))
+    assert result.rounds[0].halves == () and "#stability" not in render(result)
+
+
+def test_stability_is_a_setting_of_a_recipe() -> None:
+    recipe = from_dict({"stage": [{"stability": True}]})
+    assert recipe.stages[0].stability and from_dict(to_dict(recipe)) == recipe

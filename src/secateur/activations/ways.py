@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from torch.fx import Node
 
+from secateur.costs import weight_of
 from secateur.graph import Traced, operator_of, shape_of
-from secateur.tracing import weight_of
 
 _NORMS = {"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm"}
 _ELEMENTWISE = _NORMS | {"dropout", "alias", "contiguous", "clone", "detach", "to", "add", "sub"}

@@ -10,10 +10,10 @@ from torch.fx import Node
 
 from secateur.calibration.pairs import ends_of, rows_of
 from secateur.calibration.places import Batch, Places
+from secateur.costs import weight_of
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.scores import Blocks
 from secateur.sites import Sites
-from secateur.tracing import weight_of
 
 _AROUND = {  # what a path around the layers of a block may go through
     *("add", "add_", "sub", "dropout", "dropout_", "contiguous", "clone", "alias", "detach", "to"),

@@ -1,4 +1,4 @@
-"""What goes in beside what comes out: every activation watched from both sides."""
+"""Every activation watched: what goes in, or that beside what comes out."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +11,12 @@ from secateur import padding
 from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of
-from secateur.scores import Blocks, Rectified
+from secateur.scores import Blocks, Entering, Rectified
 from secateur.sites import Activation, Sites
 
 
-def at_activations(places: Places, traced: Traced, sites: Sites, look: Rectified) -> None:
-    """Every activation is watched: what it reads, and what it makes of that.
+def at_activations(places: Places, traced: Traced, sites: Sites, look: Entering | Rectified) -> None:
+    """Every activation is watched: what it reads, and for some looks what it makes of that.
 
     Raises:
         ModelError: there are none among the sites, or they are not the model's.
@@ -24,7 +24,11 @@ def at_activations(places: Places, traced: Traced, sites: Sites, look: Rectified
     ends = ends_of(traced, sites)
     seen = places.seen[look] = {activation.name: look.empty() for activation in sites.activations}
     for activation in sites.activations:
-        _watch(places, ends[activation.name], partial(_see, seen, activation))
+        see = partial(_see, seen, activation)
+        if isinstance(look, Entering):
+            _watch_source(places, ends[activation.name], see)
+        else:
+            _watch(places, ends[activation.name], see)
 
 
 def check_finite(places: Places) -> None:
@@ -34,7 +38,7 @@ def check_finite(places: Places) -> None:
         DataError: names the activation.
     """
     for look, seen in places.seen.items():
-        for name, statistic in seen.items() if isinstance(look, Rectified | Blocks) else ():
+        for name, statistic in seen.items() if isinstance(look, Entering | Rectified | Blocks) else ():
             if not statistic.is_finite:
                 raise DataError(f"{name}: what comes in there is NaN or infinite; look at data and weights.")
 
@@ -65,7 +69,15 @@ def rows_of(value: Tensor, axis: int, tokens: Tensor | None) -> Tensor:
     return rows if shown is None else rows[shown.movedim(axis, -1)[..., 0]]
 
 
-def _watch(places: Places, ends: tuple[Node, Node], see: Callable[[Tensor, Tensor, Batch], None]) -> None:
+def _watch_source(places: Places, ends: tuple[Node, Node], see: Callable[[Batch, Tensor], None]) -> None:
+    source, node = ends
+    if node.args[0] is source:
+        places.before[node.name].append(lambda args, batch: see(batch, args[0]))
+    else:
+        places.after[source.name].append(lambda value, batch: see(batch, value))
+
+
+def _watch(places: Places, ends: tuple[Node, Node], see: Callable[[Batch, Tensor, Tensor], None]) -> None:
     source, node = ends
     held: list[Tensor] = []  # from the one end of the activation to the other
     is_in_place = operator_of(node).endswith("_")
@@ -77,7 +89,7 @@ def _watch(places: Places, ends: tuple[Node, Node], see: Callable[[Tensor, Tenso
         held.append(args[0].clone() if is_in_place else args[0])
 
     def see_both(value: Any, batch: Batch) -> None:
-        see(held.pop(), value, batch)
+        see(batch, held.pop(), value)
 
     if node.args[0] is source:
         places.before[node.name].append(hold_argument)
@@ -86,6 +98,6 @@ def _watch(places: Places, ends: tuple[Node, Node], see: Callable[[Tensor, Tenso
     places.after[node.name].append(see_both)
 
 
-def _see(seen: dict[str, Any], activation: Activation, pre: Tensor, post: Tensor, batch: Batch) -> None:
-    both = (rows_of(value, activation.axis, batch.tokens) for value in (pre, post))
-    seen[activation.name] = seen[activation.name].observe(*both)
+def _see(seen: dict[str, Any], activation: Activation, batch: Batch, *values: Tensor) -> None:
+    rows = (rows_of(value, activation.axis, batch.tokens) for value in values)
+    seen[activation.name] = seen[activation.name].observe(*rows)

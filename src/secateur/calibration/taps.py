@@ -14,14 +14,14 @@ from secateur import padding
 from secateur.calibration.blocks import at_blocks
 from secateur.calibration.pairs import at_activations
 from secateur.calibration.places import Batch, Places
+from secateur.costs import weight_of
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of, shape_of
 from secateur.homology import Cloud
 from secateur.reading import values_read
-from secateur.scores import Blocks, Look, Maps, Points, Reads, Rectified, Tap
+from secateur.scores import Blocks, Entering, Look, Maps, Points, Reads, Rectified, Tap
 from secateur.sites import Read, Site, Sites, TensorAxis
 from secateur.stats import Moments
-from secateur.tracing import weight_of
 
 _NORMS = {"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm", "dropout", "dropout_", "contiguous"}
 _ACTIVATIONS = {
@@ -46,7 +46,7 @@ def taps_of(traced: Traced, sites: Sites, looks: Sequence[Look]) -> Places:
                 _at_reads(places, sites, look)
             case Maps() | Points():
                 _at_makers(places, traced, sites, look)
-            case Rectified():
+            case Entering() | Rectified():
                 at_activations(places, traced, sites, look)
             case Blocks():
                 at_blocks(places, traced, sites, look)

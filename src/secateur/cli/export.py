@@ -23,8 +23,9 @@ class Exporting:
 def export(given: Given, exporting: Exporting, screen: Screen) -> None:
     r"""Write a network for other engines, and compare what it puts out there with PyTorch.
 
-    The file takes batches of any size. It is run on calibration rows before it is kept (ONNX by onnxruntime), and
-    refused where it differs by more than 1e-4 of the largest output. ONNX needs the extra `secateur\[onnx]`.
+    The file takes batches of any size, and texts of any length where the model does. It is run on calibration rows
+    before it is kept (ONNX by onnxruntime), and refused where it differs by more than 1e-4 of the largest output. ONNX
+    needs the extra `secateur\[onnx]`.
 
     Example:
       secateur export --weights small.safetensors --data sklearn:digits \

@@ -13,10 +13,10 @@ _MARKUP = re.compile(r"[:.,]?\s*\$.*|`", re.DOTALL)
 
 
 def methods(screen: Screen) -> None:
-    r"""The methods that score units, and their settings.
+    r"""The methods that score units or layers, and their settings.
 
-    A method only says how important each unit is; what goes is chosen by a budget (--remove, --params, …), and how it
-    goes is surgery's. Settings are given as --set NAME=VALUE.
+    A method only says how important each unit, or each activation, is; what goes is chosen by a budget (--remove,
+    --params, …), and how it goes is surgery's. Settings are given as --set NAME=VALUE.
 
     Example:
       secateur methods
@@ -26,20 +26,24 @@ def methods(screen: Screen) -> None:
     from secateur import methods as known
 
     found = [_described(known.get(name)) for name in known.names()]
-    rows = ((m["name"], m["scores"], "yes" if m["needs_data"] else "no", m["paper"], _settings(m)) for m in found)
-    columns = ("Method", "What it scores", "Data", "Paper", "Settings")
+    rows = (
+        (m["name"], m["granularity"], m["scores"], "yes" if m["needs_data"] else "no", m["paper"], _settings(m))
+        for m in found
+    )
+    columns = ("Method", "Of each", "What it scores", "Data", "Paper", "Settings")
     screen.show(found, table("Methods", columns, rows))
 
 
 def _described(method: Any) -> dict[str, Any]:
-    from secateur.scores import Observing
+    from secateur.scores import Observing, Trying
 
     text = inspect.getdoc(type(method)) or ""
     paper = _PAPER.search(text)
     return {
         "name": method.name,
         "scores": _MARKUP.sub("", text.split("\n\n")[0]).strip().rstrip("."),
-        "needs_data": isinstance(method, Observing),
+        "granularity": method.granularity,
+        "needs_data": isinstance(method, Observing) or (isinstance(method, Trying) and method.needs_data),
         "paper": paper[1] if paper else "",
         "link": paper[2] if paper else "",
         "settings": [_setting(field, get_type_hints(type(method))[field.name]) for field in fields(method)],

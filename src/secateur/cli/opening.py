@@ -11,9 +11,10 @@ from secateur.cli.images import check_images_fit
 from secateur.cli.options import Given
 from secateur.cli.screen import Bars
 from secateur.cli.texts import check_texts_fit
+from secateur.composing import compose
 from secateur.data import Data
 from secateur.errors import SettingsError
-from secateur.plan import Plan, compose
+from secateur.plan import Plan
 from secateur.task import Task
 
 NO_DATA = Data(Task.classification(), "example input", None, None, None)

@@ -140,6 +140,9 @@ class Loop:
     ] = None
     no_fold: Annotated[bool, _loop("--no-fold", help="Leave layers that have become linear as they are.")] = False
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
+    stability: Annotated[
+        bool, _loop("--stability", help="Score two halves of the data as well, and note cuts that rest on noise.")
+    ] = False
     train: Annotated[
         int | None,
         _loop(

@@ -44,12 +44,18 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
     from secateur.cli import scorefile
     from secateur.cli.places import check_writable, write_text
     from secateur.cli.recipes import budget_from, matching
+    from secateur.errors import SettingsError
     from secateur.plan import to_json
 
     budget = budget_from(amount)
     if budget is None:
         raise typer.BadParameter("give one budget: --remove, --count, --below, --params or --macs.")
     scores, sites = scorefile.read(planning.scores)
+    if not len(sites):
+        raise SettingsError(
+            f"{planning.scores}: holds {scores.method} scores of layers, which take their data with them when they go; "
+            f"give `secateur compress --method {scores.method}` the budget."
+        )
     check_writable(planning.out)
     made = select(
         scores, sites, budget, protect=matching(sites.names, planning.protect), multiple_of=planning.multiple_of

@@ -136,7 +136,7 @@ def _of_layers(stage: Stage) -> str:
         case Share(ratio):
             return f"{_share(ratio)} of the {what} (each to {stage.form})"
         case Count(int() as number):
-            return f"{number} {what} (each to {stage.form})"
+            return f"{number} of the {what} (each to {stage.form})"
         case Macs(limit):
             return f"{what} (each to {stage.form}) until {_share(limit)} of the multiply-adds are left"
     return f"{what} (each to {stage.form}) under {stage.budget}"
@@ -202,6 +202,7 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
         ),
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,
+        stability=loop.stability,
         multiple_of=1 if loop.multiple_of is None else loop.multiple_of,
         become=loop.become,  # type: ignore[arg-type]
         fold=not loop.no_fold,

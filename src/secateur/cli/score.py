@@ -45,13 +45,15 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     from secateur.finding import find_sites
     from secateur.halves import stability
     from secateur.methods import score_all
+    from secateur.stretches import find_layers
 
     method = method_of(choice)
     check_writable(place.out)
     with screen.progress("scoring") as bars:
         network, data = opened(given)
         network.warn(bars)
-        sites = find_sites(network.model, data.task)
+        find = find_layers if method.granularity == "layer" else find_sites
+        sites = find(network.model, data.task)
         scores = score_all(network.model, sites, data.task, [method], watch=bars)[method.name]
         agreed = stability(network.model, sites, data.task, method, watch=bars) if place.stability else {}
     scorefile.write(scores, sites, place.out)
@@ -77,6 +79,8 @@ def _row(name: str, values: Any, agreed: "Agreement | None") -> dict[str, Any]:
 def _table(method: str, rows: list[dict[str, Any]]) -> Any:
     from secateur.report import figures
 
+    if all(row["units"] == 1 for row in rows):
+        return table(f"Scores of {method}", ("Layer", "Score"), _ranked(rows), numeric=(1,))
     numbers = ("lowest", "median", "highest")
     shown = (
         (row["site"], f"{row['units']:,}", *(figures.score(row[number]) for number in numbers), f"{row['zeros']:,}")
@@ -84,6 +88,13 @@ def _table(method: str, rows: list[dict[str, Any]]) -> Any:
     )
     columns = ("Site", "Units", "Lowest", "Median", "Highest", "Zeros")
     return table(f"Scores of {method}", columns, shown, numeric=range(1, 6))
+
+
+def _ranked(rows: list[dict[str, Any]]) -> Any:
+    """Layers with their scores, the first to go first."""
+    from secateur.report import figures
+
+    return ((row["site"], figures.score(row["lowest"])) for row in sorted(rows, key=lambda row: row["lowest"]))
 
 
 def _halves(rows: list[dict[str, Any]]) -> Any:

@@ -11,7 +11,8 @@ from secateur.cli.runfolder import REPORT
 from secateur.cli.running import Finished
 from secateur.cli.tables import lines
 from secateur.report import figures
-from secateur.report.outcome import quality_name
+from secateur.report.layers import in_words
+from secateur.report.outcome import gone, kept_rounds, quality_name
 from secateur.result import Result, Step
 
 
@@ -19,12 +20,15 @@ def summary(finished: Finished) -> list[RenderableType]:
     """Before and after, every site, the proof, what was refused, remarks, and where the files are."""
     result = finished.result
     title = f"{result.settings['data']} by {result.method}: {_rounds(result)}"
-    shown: list[RenderableType] = [compared(title, result.original, result.final), widths(result.widths)]
+    shown: list[RenderableType] = [compared(title, result.original, result.final)]
+    if result.widths:
+        shown.append(widths(result.widths))
     certificates = [one.plan.certificate for one in result.rounds if one.plan.certificate and one.plan.removed]
     if certificates:
         shown.append(lines("Proof", [proven(certificates)]))
     folds = refused((one.number, fold) for one in result.rounds for fold in one.folds)
     for heading, texts in (
+        ("Layers", [in_words(edit) for one in kept_rounds(result) for edit in one.plan.layers]),
         ("Trained from scratch, for comparison", [_control(step, result) for step in result.controls]),
         ("Compensation that its guard did not allow as asked", folds),
         ("Stays whatever the budget", _pinned(result)),
@@ -38,9 +42,7 @@ def summary(finished: Finished) -> list[RenderableType]:
 
 def _rounds(result: Result[Any]) -> str:
     kept = sum(one.kept for one in result.rounds)
-    units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
-    rounds = f"{kept} of {figures.plural(len(result.rounds), 'round')} kept"
-    return f"{units - left:,} of {figures.plural(units, 'unit')} removed, {rounds}"
+    return ", ".join([*gone(result), f"{kept} of {figures.plural(len(result.rounds), 'round')} kept"])
 
 
 def _pinned(result: Result[Any]) -> list[str]:

@@ -1,7 +1,6 @@
 """A line for every unit: what an activation becomes that is made linear."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -24,9 +23,9 @@ class Affine(nn.Module):
         """How many units there are."""
         return len(self.weight)
 
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        behind = (1,) * (-self.axis - 1)
-        return x * self.weight.view(-1, *behind) + self.bias.view(-1, *behind)
+    def forward(self, x: Tensor) -> Tensor:  # in a form that torch.jit.script reads, so no names of axes
+        shape = [-1] + [1] * (-self.axis - 1)
+        return x * self.weight.view(shape) + self.bias.view(shape)
 
     def extra_repr(self) -> str:
         return f"{self.units}, axis={self.axis}"

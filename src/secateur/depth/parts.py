@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.depth.affine import Affine
+from secateur.depth.first import First
 from secateur.depth.ones import Ones
 from secateur.errors import ModelError, PlanError, first_line
 from secateur.plan import Part
@@ -19,7 +20,9 @@ KINDS: Mapping[str, type[nn.Module]] = {
     "conv1d": nn.Conv1d,
     "conv2d": nn.Conv2d,
     "conv3d": nn.Conv3d,
+    "layer_norm": nn.LayerNorm,
     "sequence": nn.Sequential,
+    "first": First,
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "leaky_relu": nn.LeakyReLU,
@@ -56,6 +59,7 @@ _SETTINGS: Mapping[str, tuple[str, ...]] = {
     **RECTIFIERS,
     "affine": ("units", "axis"),
     "ones": ("axes",),
+    "layer_norm": ("normalized_shape", "eps", "elementwise_affine", "bias"),
     "linear": ("in_features", "out_features", "bias"),
     "conv1d": _CONVOLUTION,
     "conv2d": _CONVOLUTION,
@@ -120,8 +124,8 @@ def _constructed(part: Part) -> nn.Module:
     kind = KINDS.get(part.kind)
     if kind is None:
         raise PlanError(f"{part.kind!r}: no kind of module that a plan can build; known: {', '.join(sorted(KINDS))}.")
-    if part.parts and part.kind != "sequence":
-        raise ValueError(f"only a sequence has parts, not {len(part.parts)}")
+    if part.parts and part.kind not in ("sequence", "first"):
+        raise ValueError(f"only a sequence and a first have parts, not {len(part.parts)}")
     return kind(*(_constructed(inner) for inner in part.parts), **part.settings)
 
 

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.fx import Node
 
+from secateur.depth import Ones
 from secateur.errors import FoldError
 from secateur.folding.maps import Map
-from secateur.folding.modules import LINEAR, is_norm, is_product, map_of
+from secateur.folding.modules import LINEAR, has_scale, is_norm, is_product, map_of
 from secateur.graph import Traced, module_of, operator_of, shape_of
 
 _DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
@@ -22,15 +23,30 @@ _LAYOUTS = ("flatten", "view", "reshape", "squeeze", "_unsafe_view")
 class Layer:
     """The one call of a linear module: the node that it reads, the one that it gives, and what it computes.
 
-    `reason` says why it cannot be merged, "" if it can; then it has a `map`.
+    Of a layer norm that is the scale with which it ends: it begins a chain, whatever stands before it.
+
+    It works over so many `axes` besides rows and channels. `reason` says why it cannot be merged, "" if it can. `ones`
+    names the module that appends a channel of ones to what it reads, if there is one.
     """
 
     name: str
     module: nn.Module = field(repr=False)
     source: Node
     node: Node
-    map: Map | None = None
+    axes: int = 0
     reason: str = ""
+    ones: str = ""
+
+    @property
+    def map(self) -> Map:
+        """What it computes, in float64.
+
+        Raises:
+            FoldError: it cannot be merged.
+        """
+        if self.reason:
+            raise FoldError(self.reason)
+        return replace(map_of(self.name, self.module, self.axes), ones=bool(self.ones))
 
     @property
     def is_norm(self) -> bool:
@@ -77,7 +93,7 @@ def layers_in(traced: Traced) -> tuple[Layer, ...]:
     return tuple(
         layer
         for name, nodes in calls.items()
-        if type(modules.get(name)) in LINEAR
+        if type(modules.get(name)) in LINEAR and (begins(modules[name]) == has_scale(modules[name]))
         for layer in _layers(traced, name, nodes, names[id(modules[name])])
     )
 
@@ -102,7 +118,7 @@ def _layers(traced: Traced, name: str, nodes: list[Node], names: int) -> Iterato
     module = traced.model.get_submodule(name)
     calls: dict[str, list[Node]] = {}
     for node in nodes:
-        calls.setdefault(str(list(node.meta["nn_module_stack"])[-1]), []).append(node)
+        calls.setdefault(call_of(node), []).append(node)
     for call in calls.values():
         sources = [
             source
@@ -111,23 +127,34 @@ def _layers(traced: Traced, name: str, nodes: list[Node], names: int) -> Iterato
             if source not in call and source.name not in traced.tensors and isinstance(source.meta.get("val"), Tensor)
         ]
         if len(set(sources)) == 1:
-            yield _layer(traced, name, module, (sources[0], call[-1]), max(len(calls), names))
+            used = max(
+                len(calls), names, *(len(set(tensor.users) - set(call)) + 1 for tensor in _tensors(traced, call))
+            )
+            yield _layer(traced, name, module, (sources[0], call[-1]), used)
+
+
+def _tensors(traced: Traced, call: list[Node]) -> set[Node]:
+    """The model's own tensors that a call reads."""
+    return {source for node in call for source in node.all_input_nodes if source.name in traced.tensors}
 
 
 def _layer(traced: Traced, name: str, module: nn.Module, ends: tuple[Node, Node], calls: int) -> Layer:
     source, node = ends
     try:
         _check_alone(traced, name, module, calls)
-        given = map_of(name, module, max(len(shape_of(source) or ()) - 2, 0))
+        axes = len(map_of(name, module, max(len(shape_of(source) or ()) - 2, 0)).kernel)
     except FoldError as error:
         return Layer(name, module, source, node, reason=str(error))
-    return Layer(name, module, source, node, given)
+    appends = module_of(source) if source.op == "call_function" else ""
+    if appends and type(traced.model.get_submodule(appends)) is Ones and len(source.users) == 1:
+        return Layer(name, module, source.all_input_nodes[0], node, axes, ones=appends)
+    return Layer(name, module, source, node, axes)
 
 
 def _check_alone(traced: Traced, name: str, module: nn.Module, calls: int) -> None:
     """Refuse a module that does more than one thing."""
     if calls > 1:
-        raise FoldError(f"{name}: this module is used {calls} times; give every use a module of its own to merge it.")
+        raise FoldError(f"{name}: it or its weights are used {calls} times; give every use a module of its own.")
     if module._forward_hooks or module._forward_pre_hooks:
         raise FoldError(f"{name}: forward hooks change or read what it computes; remove them to merge it.")
     own = {id(parameter) for parameter in module.parameters()}
@@ -139,6 +166,8 @@ def _check_alone(traced: Traced, name: str, module: nn.Module, calls: int) -> No
 
 def _before(layer: Layer, given: Mapping[Node, Layer]) -> Link:
     """What stands before a layer."""
+    if begins(layer.module):
+        return Link(layer, reason=f"{_called(layer.node)} is not linear")
     node, pools, several = layer.source, False, ""
     dropouts: list[str] = []
     while True:
@@ -147,7 +176,7 @@ def _before(layer: Layer, given: Mapping[Node, Layer]) -> Link:
             return Link(
                 layer, given[node], pools, tuple(dropouts), several or _crossed(given[node], layer, pools=pools)
             )
-        kind = _passing(node)
+        kind = passing(node)
         if not kind:
             return Link(layer, reason=f"{_called(node)} stands before it, which is not linear")
         pools = pools or kind == "pool"
@@ -181,9 +210,9 @@ def check_order(layers: Sequence[Layer]) -> None:
 
 def _crossed(before: Layer, after: Layer, *, pools: bool) -> str:
     """Why two layers do not fit, if the channels of one do not lie where those of the other do."""
-    if before.map is None or after.map is None:
+    if before.reason or after.reason:
         return ""
-    first, second = len(before.map.kernel), len(after.map.kernel)
+    first, second = before.axes, after.axes
     given, read = (len(shape_of(node) or ()) for node in (before.node, after.source))
     fits = first == second if given == read and not pools else (first, second) == (given - 2, read - 2)
     return "" if fits else f"{after.name} reads another axis than the one along which {before.name} has its channels"
@@ -197,7 +226,17 @@ def _called(node: Node) -> str:
     return f"{name} ({operator})" if name else operator
 
 
-def _passing(node: Node) -> str:
+def call_of(node: Node) -> str:
+    """Which call of a module a node stands in, the innermost."""
+    return str(list(node.meta["nn_module_stack"])[-1])
+
+
+def begins(module: nn.Module) -> bool:
+    """Whether a module is linear in its last step alone."""
+    return isinstance(module, nn.LayerNorm)
+
+
+def passing(node: Node) -> str:
     """Whether a node leaves all values as they are, or averages them over positions; "" if neither."""
     if node.op != "call_function" or not isinstance(node.meta.get("val"), Tensor):
         return ""

@@ -1,29 +1,21 @@
 """Linear layers of a network merged into one wherever that is exact and pays."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import nn
 
-from secateur.depth import part_of
 from secateur.errors import FoldError, UnknownNameError
+from secateur.folding.absorbing import absorb
 from secateur.folding.chains import Chain, Link, chains_in, layers_in
-from secateur.folding.modules import module_of, rescale_
+from secateur.folding.modules import module_of, rescale_, without_scale
+from secateur.folding.placing import Folded, like, put_
 from secateur.folding.proof import check_equal
 from secateur.folding.segments import Rules, Segment, macs_of, merged, outline, segments_of
 from secateur.folding.worth import Worth, fewer_macs
-from secateur.plan import LayerEdit, Swap
+from secateur.plan import LayerEdit
 from secateur.tracing import Example, arguments_of_example, trace
 from secateur.width import copied
-
-
-@dataclass(frozen=True)
-class Folded:
-    """A network with layers merged, what was done to it, and which linear neighbours stay apart: where, and why."""
-
-    model: nn.Module
-    edits: tuple[LayerEdit, ...]
-    refused: tuple[tuple[str, str], ...]
 
 
 def fold(
@@ -32,30 +24,30 @@ def fold(
     *,
     worth: Worth = fewer_macs,
     norms: bool = False,
+    skips: bool = False,
     into: Sequence[str] | None = None,
 ) -> Folded:
     """A new network that computes the same in eval mode with fewer layers; the given one is never touched.
 
     Neighbours are merged where that is exact and where, by `worth`, it does not cost more. A merged layer stands where
     its last convolution or linear layer stood, and an Identity where the others did. With `norms`, batch-norms merge
-    into what they follow as well. `into` names the layers to merge with what stands before them, and no others.
+    into what they follow as well; with `skips`, a block that is linear up to its last modules becomes one layer and
+    these. `into` names the layers to merge with what stands before them, and no others.
 
     Raises:
         FoldError: what `into` names cannot be merged, exactly or without costing more.
         ModelError: the model cannot be traced.
         ExactnessError: the new network computes something else.
     """
-    traced = trace(model, example)
-    chains, links = chains_in(layers_in(traced))
-    found = [segments_of(chain, Rules(worth, norms)) for chain in chains]
-    refused = (*_broken(chains, links, norms=norms), *(entry for _, entries in found for entry in entries))
-    segments = [segment for several, _ in found for segment in several if segment.map is not None]
-    if into is not None:
-        segments = _wanted(segments, links, refused, into)
-    small = copied(model)
-    edits = tuple(_merge_(small, segment) for segment in segments)
-    check_equal(small, model, arguments_of_example(example), lambda net: [_merge_(net, each) for each in segments])
-    return Folded(small, edits, refused)
+    rules = Rules(worth, norms)
+    folded = _neighbours(model, example, rules, into)
+    while skips:
+        absorbed = absorb(folded.model, example, worth)
+        if not absorbed.edits:
+            return replace(folded, refused=folded.refused + absorbed.refused)
+        further = _neighbours(absorbed.model, example, rules)
+        folded = Folded(further.model, folded.edits + absorbed.edits + further.edits, further.refused)
+    return folded
 
 
 def move_padding(model: nn.Module, example: Example, *, worth: Worth = fewer_macs) -> Folded:
@@ -72,6 +64,20 @@ def move_padding(model: nn.Module, example: Example, *, worth: Worth = fewer_mac
     small = copied(model)
     edits = [_move_(small, segment) for several, _ in found for segment in several if _needs_moving(segment)]
     return Folded(small, tuple(edits), tuple(entry for _, entries in found for entry in entries))
+
+
+def _neighbours(model: nn.Module, example: Example, rules: Rules, into: Sequence[str] | None = None) -> Folded:
+    """A new network with neighbours merged; see `fold`."""
+    chains, links = chains_in(layers_in(trace(model, example)))
+    found = [segments_of(chain, rules) for chain in chains]
+    refused = (*_broken(chains, links, norms=rules.norms), *(entry for _, entries in found for entry in entries))
+    segments = [segment for several, _ in found for segment in several if segment.map is not None]
+    if into is not None:
+        segments = _wanted(segments, links, refused, into)
+    small = copied(model)
+    edits = tuple(_merge_(small, segment) for segment in segments)
+    check_equal(small, model, arguments_of_example(example), lambda net: [_merge_(net, each) for each in segments])
+    return Folded(small, edits, refused)
 
 
 def _wanted(
@@ -104,17 +110,18 @@ def _merge_(model: nn.Module, segment: Segment) -> LayerEdit:
     target, one = segment.target, segment.map
     assert one is not None  # only merged segments come here
     gone = [layer.name for layer in segment.layers if layer is not target]
+    gone += [layer.ones for layer in segment.layers if layer.ones]
     gone += [name for link in segment.links for name in link.dropouts if _is_dropout(model, name)]
-    swaps = [_put_(model, name, nn.Identity()) for name in gone]
+    swaps = [put_(model, name, without_scale(model.get_submodule(name))) for name in gone]
     place = model.get_submodule(target.name)
     if target.is_product:
-        swaps.append(_put_(model, target.name, _like(module_of(one, place), place)))
+        swaps.append(put_(model, target.name, like(module_of(one, place), place)))
         parts = macs_of([Segment((layer,)) for layer in segment.layers])
         cost = f": {macs_of([segment]):,} multiply-adds per row instead of {parts:,}"
     else:
         rescale_(place, one)
         cost = ""
-    what = outline(segment) if target.is_product else "one scale"
+    what = outline(one) if target.is_product else "one scale"
     return LayerEdit(target.name, "fold", tuple(swaps), reason=f"{one.name} became {what}{cost}")
 
 
@@ -124,25 +131,12 @@ def _move_(model: nn.Module, segment: Segment) -> LayerEdit:
     paddings = [segment.map.padding, *[(0,) * len(segment.map.padding)] * (len(segment.products) - 1)]
     swaps = []
     for product, padding in zip(segment.products, paddings, strict=True):
-        assert product.map is not None  # it has been merged
         place = model.get_submodule(product.name)
-        moved = _like(module_of(replace(product.map, padding=padding), place), place)
+        moved = like(module_of(replace(product.map, padding=padding), place), place)
         moved.weight, moved.bias = place.weight, place.bias
-        swaps.append(_put_(model, product.name, moved))
+        swaps.append(put_(model, product.name, moved))
     first = segment.products[0].name
     return LayerEdit(first, "padding", tuple(swaps), reason=f"{segment.map.name}: {first} pads for all of them")
-
-
-def _put_(model: nn.Module, name: str, module: nn.Module) -> Swap:
-    owner, _, child = name.rpartition(".")
-    setattr(model.get_submodule(owner), child, module)
-    return Swap(name, part_of(module))
-
-
-def _like(module: nn.Module, place: nn.Module) -> nn.Module:
-    """A module trained or not as the one whose place it takes."""
-    learns = any(parameter.requires_grad for parameter in place.parameters())
-    return module.requires_grad_(learns).train(place.training)
 
 
 def _is_dropout(model: nn.Module, name: str) -> bool:

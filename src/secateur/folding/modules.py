@@ -11,14 +11,14 @@ from secateur.folding.maps import Map, linear, norm_scale, scale
 
 CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-LINEAR: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS, *NORMS, Affine)
+LINEAR: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS, *NORMS, Affine, nn.LayerNorm)
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a batch-norm."""
-    return type(module) in NORMS
+    """Whether a module is a norm: a batch-norm, or a layer norm, which ends in a scale."""
+    return type(module) in NORMS or type(module) is nn.LayerNorm
 
 
 def is_product(module: nn.Module) -> bool:
@@ -28,7 +28,14 @@ def is_product(module: nn.Module) -> bool:
 
 def is_scalable(module: nn.Module) -> bool:
     """Whether a module has a weight and a bias for every channel, with which it can take over a scale."""
-    return type(module) is Affine or (is_norm(module) and bool(module.affine))
+    return type(module) is Affine or has_scale(module) or (type(module) in NORMS and bool(module.affine))
+
+
+def has_scale(module: nn.Module) -> bool:
+    """Whether a module is a layer norm over one axis that ends in a factor and a summand for every channel."""
+    if type(module) is not nn.LayerNorm or len(module.normalized_shape) > 1:
+        return False
+    return module.elementwise_affine and module.bias is not None
 
 
 def map_of(name: str, module: nn.Module, axes: int) -> Map:
@@ -44,6 +51,8 @@ def map_of(name: str, module: nn.Module, axes: int) -> Map:
             return _convolution(name, module)
         case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d() | nn.SyncBatchNorm():
             return _norm(name, module, axes)
+        case nn.LayerNorm() if has_scale(module):
+            return scale(name, module.weight, module.bias, 0)
         case Affine():
             return scale(name, module.weight, module.bias, -module.axis - 1)
     raise FoldError(f"{name}: {type(module).__name__} is not linear; make it linear first, or leave it.")
@@ -73,6 +82,13 @@ def module_of(given: Map, place: nn.Module) -> nn.Module:
     return nn.Sequential(Ones(len(given.kernel)), made) if given.ones else made
 
 
+def without_scale(module: nn.Module) -> nn.Module:
+    """What is left of a module whose linear map has gone elsewhere."""
+    if isinstance(module, nn.LayerNorm):
+        return nn.LayerNorm(module.normalized_shape, module.eps, elementwise_affine=False)
+    return nn.Identity()
+
+
 @torch.no_grad()
 def rescale_(module: nn.Module, given: Map) -> None:
     """Make a batch-norm or an Affine compute another scale, in place; a batch-norm keeps its statistics.
@@ -83,7 +99,7 @@ def rescale_(module: nn.Module, given: Map) -> None:
     factor = given.weight.flatten()
     shift = torch.zeros_like(factor) if given.bias is None else given.bias
     match module:
-        case Affine():
+        case Affine() | nn.LayerNorm():
             pass
         case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d() | nn.SyncBatchNorm() if module.affine:
             mean, variance = _statistics(given.name, module)

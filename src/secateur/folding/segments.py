@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from torch import Tensor
+
 from secateur.errors import FoldError
 from secateur.folding.algebra import at_axes, composed, joined
 from secateur.folding.chains import Chain, Layer, Link, check_order
@@ -80,11 +82,11 @@ def merged(layers: Sequence[Layer], links: Sequence[Link], *, moving: bool = Fal
         FoldError: that is no one map.
     """
     check_order(layers)
-    one = _map(layers[0])
+    one = layers[0].map
     has_product = layers[0].is_product
     for layer, link in zip(layers[1:], links, strict=True):
         one = _at(one, layer, link)
-        one = joined(one, _map(layer)) if moving and has_product else composed(one, _map(layer))
+        one = joined(one, layer.map) if moving and has_product else composed(one, layer.map)
         has_product = has_product or layer.is_product
     return one
 
@@ -103,14 +105,14 @@ def candidate_of(segment: Segment) -> Candidate:
     """A segment as one operator, and what it takes."""
     last, first = segment.layers[-1], segment.layers[0]
     if segment.map is None or not segment.products:
-        given = last.map
-        macs = _macs(given, last) if given is not None and last.is_product else 0.0
-        return Candidate(last.module, _row(last), macs)
+        macs = _macs(last.module.weight, last) if isinstance(last.module.weight, Tensor) and last.is_product else 0.0
+        return Candidate(lambda: last.module, _row(last), macs)
     pools = [place for place, link in enumerate(segment.links, 1) if link.pools]
     reads = segment.layers[pools[-1]] if pools else first
     row = list(_row(reads))
     row[-len(segment.map.kernel) - 1] = segment.map.read - segment.map.ones
-    return Candidate(module_of(segment.map, segment.target.module), tuple(row), _macs(segment.map, last))
+    one, place = segment.map, segment.target.module
+    return Candidate(lambda: module_of(one, place), tuple(row), _macs(one.weight, last))
 
 
 def macs_of(segments: Sequence[Segment]) -> int:
@@ -139,40 +141,33 @@ def _apart(chain: Chain, chosen: Sequence[Segment], rules: Rules) -> Iterator[tu
             continue
         layers, links = chain.layers[begin : end + 1], chain.links[begin:end]
         try:
-            whole = Segment(layers, links, merged(layers, links, moving=rules.moving))
+            one = merged(layers, links, moving=rules.moving)
         except FoldError as error:
             yield f"{first.name} → {second.name}", str(error)
             continue
-        yield f"{first.name} → {second.name}", _too_dear(whole, rules.worth)
+        parts = [candidate_of(Segment((layer,))) for layer in layers]
+        whole = candidate_of(Segment(layers, links, one))
+        yield f"{first.name} → {second.name}", costs(parts, whole, outline(one), rules.worth)[1]
 
 
-def _too_dear(whole: Segment, worth: Worth) -> str:
-    """The costs of a merge that was not made."""
-    parts = [candidate_of(Segment((layer,))) for layer in whole.layers]
-    one = candidate_of(whole)
+def costs(parts: Sequence[Candidate], one: Candidate, what: str, worth: Worth) -> tuple[bool, str]:
+    """Whether one operator costs no more than several, and why it is not made if it does."""
     before, after = sum(worth(parts)), sum(worth([one]))
     macs = f"{one.macs:,.0f} instead of {sum(part.macs for part in parts):,.0f} multiply-adds"
     cost = "" if after == one.macs else f", at a cost of {after:.4g} instead of {before:.4g}"
-    return f"as {outline(whole)} it would take {macs}{cost}; worth=always merges it all the same."
+    return after <= before, f"as {what} it would take {macs}{cost}; worth=always merges it all the same."
 
 
-def outline(segment: Segment) -> str:
-    """A merged segment in words."""
-    assert segment.map is not None  # who asks has merged it
-    kernel = "×".join(str(size) for size in segment.map.kernel) or "linear layer"
-    ones = " and one of ones" if segment.map.ones else ""
-    return f"one {kernel} from {segment.map.read - segment.map.ones} channels{ones} to {segment.map.made}"
-
-
-def _map(layer: Layer) -> Map:
-    if layer.map is None:
-        raise FoldError(layer.reason)
-    return layer.map
+def outline(one: Map) -> str:
+    """A merged map in words."""
+    kernel = "×".join(str(size) for size in one.kernel) or "linear layer"
+    ones = " and one of ones" if one.ones else ""
+    return f"one {kernel} from {one.read - one.ones} channels{ones} to {one.made}"
 
 
 def _at(one: Map, layer: Layer, link: Link) -> Map:
     """A map as it stands before the next layer: past an average, or with fewer axes."""
-    axes = len(_map(layer).kernel)
+    axes = layer.axes
     if not link.pools and axes == len(one.kernel):
         return one
     if not one.is_pointwise or one.ones:
@@ -189,10 +184,10 @@ def _trailing_norm(segment: Segment) -> bool:
     return any(layer.is_norm for layer in segment.layers[last:])
 
 
-def _macs(given: Map, last: Layer) -> float:
+def _macs(weight: Tensor, last: Layer) -> float:
     """Multiply-adds for one row of what a layer gives."""
     shape = shape_of(last.node) or (1,)
-    return prod(shape[1:]) * prod(given.weight.shape[1:])
+    return prod(shape[1:]) * prod(weight.shape[1:])
 
 
 def _row(layer: Layer) -> tuple[int, ...]:

@@ -12,9 +12,9 @@ from secateur.task import Arguments
 
 @dataclass(frozen=True)
 class Candidate:
-    """An operator that could stand in the network: its module, the shape of one row for it, its multiply-adds."""
+    """An operator that could stand in the network: how it is made, the shape of one row for it, its multiply-adds."""
 
-    module: nn.Module = field(repr=False)
+    make: Callable[[], nn.Module] = field(repr=False)
     shape: tuple[int, ...]
     macs: float
 
@@ -48,13 +48,15 @@ class Measured:
 
     def __call__(self, candidates: Sequence[Candidate]) -> Sequence[float]:
         """The median of some calls of each."""
+        modules = [candidate.make() for candidate in candidates]
         calls: list[tuple[nn.Module, Arguments]] = [
-            (candidate.module, ((self._input(candidate),), {})) for candidate in candidates
+            (module, ((self._input(module, candidate.shape),), {}))
+            for module, candidate in zip(modules, candidates, strict=True)
         ]
         return [latency.median_ms for latency in timed_in_turns(calls, self.rows, self.threads)]
 
-    def _input(self, candidate: Candidate) -> Tensor:
-        """Noise, always the same, as the candidate reads it."""
-        noise = torch.randn(self.rows, *candidate.shape, generator=torch.Generator().manual_seed(0))
-        tensor = next(candidate.module.parameters(), noise)
+    def _input(self, module: nn.Module, shape: tuple[int, ...]) -> Tensor:
+        """Noise, always the same, as a module reads it."""
+        noise = torch.randn(self.rows, *shape, generator=torch.Generator().manual_seed(0))
+        tensor = next(module.parameters(), noise)
         return noise.to(tensor.device, tensor.dtype)

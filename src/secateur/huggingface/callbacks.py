@@ -12,12 +12,13 @@ from transformers import TrainerCallback
 from secateur import width
 from secateur.budget import select
 from secateur.compensation import repair
+from secateur.composing import compose
 from secateur.continuity import remap_optimizer
 from secateur.continuity.optimizers import unwrapped
 from secateur.errors import ModelError, SettingsError, UnknownNameError
 from secateur.finding import find_sites
 from secateur.methods import score
-from secateur.plan import Plan, compose
+from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.sites import Sites
 from secateur.surgery import certified

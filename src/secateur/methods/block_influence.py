@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from secateur.sites import Sites
 from secateur.task import Task
 
 AROUND = ("block", "activation")
+AT_ONCE = 2**16  # numbers that stay in a processor's cache while they are looked at several times
 MOST = 2.0  # of what goes in, the opposite comes out
 
 
@@ -42,12 +44,10 @@ class Turn:
 
     def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> "Turn":
         """The sum with these seen as well."""
-        lengths = [rows.norm(dim=-1, keepdim=True) for rows in (pre, post)]
-        before, after = (rows / _or_one(length) for rows, length in zip((pre, post), lengths, strict=True))
-        apart = (before - after).square_().sum(-1, dtype=torch.float64) / 2  # no cancellation where cosines are near 1
-        nothing = ((lengths[0] == 0) ^ (lengths[1] == 0)).sum() / 2  # beside a row of zeros the cosine is 0
-        total = apart.sum() + nothing
-        return Turn(self.count + apart.numel(), self.total.to(total.device) + total)
+        step = max(1, AT_ONCE // max(pre[0].numel(), 1)) if len(pre) else 1
+        turned = [_turned(*both) for both in zip(pre.split(step), post.split(step), strict=True)]
+        total = torch.stack(turned).sum() if turned else self.total
+        return Turn(self.count + prod(pre.shape[:-1]), self.total.to(total.device) + total)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,18 @@ class BlockInfluence:
         return Scores(self.name, {name: value.reshape(1) for name, value in values.items()}, comparable=True)
 
 
-def _or_one(length: Tensor) -> Tensor:
-    return torch.where(length > 0, length, 1.0)
+def _turned(pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> Float64[Tensor, ""]:
+    r"""The sum over rows of one less the cosine, as $(|a - b|^2 - (|a| - |b|)^2) / (2 |a| |b|)$.
+
+    So nothing cancels where both are nearly equal. Beside a row of zeros the cosine is 0, of two such rows it is 1.
+    """
+    dtype = torch.float64 if pre.dtype == torch.float64 else torch.float32
+    pre, post = pre.to(dtype), post.to(dtype)
+    before, after = pre.norm(dim=-1), post.norm(dim=-1)
+    apart = (pre - post).square_().sum(-1) - (before - after).square_()
+    both = 2.0 * before * after
+    turned = torch.where(both > 0, apart.clamp_(min=0.0) / both, ((before > 0) ^ (after > 0)).to(dtype))
+    return turned.sum(dtype=torch.float64) + 0.0 * apart.sum()  # NaN stays NaN
 
 
 METHOD = BlockInfluence()

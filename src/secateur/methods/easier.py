@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from secateur.calibration import calibrate
 from secateur.errors import SettingsError, UnknownNameError
-from secateur.scores import Rectified, Scores
+from secateur.scores import Entering, Scores
 from secateur.signs import Signs, SignsByBatch
 from secateur.sites import Sites
 from secateur.task import Task
@@ -45,9 +45,9 @@ class Easier:
             raise UnknownNameError("pool of easier", self.pool, POOLS)
 
     @property
-    def watches(self) -> Rectified:
+    def watches(self) -> Entering:
         """What it watches."""
-        return Rectified(POOLS[self.pool])
+        return Entering(POOLS[self.pool])
 
     def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores:
         """The mean entropy of every activation's units."""

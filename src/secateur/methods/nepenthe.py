@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from secateur.calibration import calibrate
 from secateur.errors import SettingsError
 from secateur.masking import importances
-from secateur.scores import Rectified, Scores
+from secateur.scores import Entering, Scores
 from secateur.signs import Signs
 from secateur.sites import Sites
 from secateur.task import Task
@@ -43,9 +43,9 @@ class Nepenthe:
             raise SettingsError(f"nepenthe: tolerance is {self.tolerance!r}; it must be a share from 0 to below 0.5.")
 
     @property
-    def watches(self) -> Rectified:
+    def watches(self) -> Entering:
         """What it watches."""
-        return Rectified(Signs.empty)
+        return Entering(Signs.empty)
 
     def score(self, model: nn.Module, sites: Sites, task: Task) -> Scores:
         """The importance of every activation's layers."""

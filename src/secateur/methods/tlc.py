@@ -15,9 +15,9 @@ from torch.fx import Node
 from secateur.calibration import calibrate
 from secateur.errors import DataError, SettingsError, UnknownNameError
 from secateur.graph import Traced, operator_of
-from secateur.scores import Rectified, Scores
+from secateur.scores import Entering, Scores
+from secateur.signs import Spread
 from secateur.sites import Sites
-from secateur.stats import Line
 from secateur.task import Task
 from secateur.tracing import trace
 from secateur.trials import Slopes, Trial, trial_on
@@ -105,8 +105,8 @@ class Tlc:
         """Where every activation's pre-activations lie, by its batch-norm or as measured on calibration data."""
         norms = self._norms(model, sites, task)
         others = tuple(each for each in sites.activations if not norms[each.name])
-        seen = calibrate(model, replace(sites, activations=others), task, Rectified(Line.empty)) if others else {}
-        measured = {name: Normal(line.mean_in, line.var_in.sqrt()) for name, line in seen.items()}
+        seen = calibrate(model, replace(sites, activations=others), task, Entering(Spread.empty)) if others else {}
+        measured = {name: Normal(spread.mean, spread.variance.sqrt()) for name, spread in seen.items()}
         known = {name: _of_norm(model.get_submodule(norm)) for name, norm in norms.items() if norm}
         return {name: known.get(name) or measured[name] for name in norms}
 

@@ -9,15 +9,17 @@ from torch import nn
 
 from secateur.budget import select, select_layers
 from secateur.compensation import repair
+from secateur.composing import compose
 from secateur.errors import UnknownNameError
 from secateur.finding import find_sites
 from secateur.folding import Folded, fold
+from secateur.halves import of_plan
 from secateur.methods import score
 from secateur.pipeline.progress import Run
-from secateur.plan import Plan, compose
+from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.replacing import replace_layers
-from secateur.result import Fold, SiteScores
+from secateur.result import Fold, Halves, SiteScores
 from secateur.scores import Scores
 from secateur.sites import Sites
 from secateur.stretches import find_layers
@@ -33,6 +35,7 @@ class Cut:
     plan: Plan
     scores: tuple[SiteScores, ...]
     folds: tuple[Fold, ...]
+    halves: tuple[Halves, ...] = ()
     repairing: float = 0.0  # seconds
 
     @property
@@ -83,6 +86,7 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
         widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
         plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        steady = of_plan(done.mended, sites, task, stage.method, plan, watch=run.watch) if stage.stability else ()
         small, plan = certified(done.mended, plan, task)
         begun = time.perf_counter()
         repaired = repair(small, done.mended, plan, task, how=stage.compensate)
@@ -92,6 +96,7 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
             plan=compose(done.plan, repaired.plan),
             scores=done.scores + _site_scores(scores, plan, sites.names if name is None else (name,)),
             folds=done.folds + repaired.folds,
+            halves=done.halves + steady,
             repairing=done.repairing + time.perf_counter() - begun,
         )
     return done

@@ -7,11 +7,11 @@ from dataclasses import replace
 from torch import nn
 
 from secateur.budget import Share
+from secateur.composing import compose
 from secateur.errors import BudgetError, ModelError
 from secateur.measurement import measure
 from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
-from secateur.plan import compose
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
 from secateur.result import Measurement, Round, Step
@@ -40,7 +40,7 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     recovered = _recovered(cut.mended, run, stage)
     if recovered.epochs:
         steps.append(_step("recovered", number, recovered.model, run.task, begun))
-    finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs)
+    finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs, halves=cut.halves)
     return _judged(line, run, finished, recovered, tuple(steps))
 
 
@@ -54,6 +54,7 @@ def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, ste
         gained = sum(recovered.model.get_parameter(f"{name}.bias").numel() for name in finished.plan.biased)
         who = ", ".join(finished.plan.biased)
         notes = (*notes, f"round {number}: compensation gave {who} a bias, {gained} parameters more than planned.")
+    notes = (*notes, *_noise(finished))
     drop = _drop(line.steps[0].measurement, steps[-1].measurement, run.task)
     if max_drop is not None and not drop <= max_drop:
         reason = f"validation {run.task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"
@@ -68,6 +69,20 @@ def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, ste
         notes=notes,
         is_over=recovered.interrupted,
     )
+
+
+def _noise(finished: Round) -> tuple[str, ...]:
+    """A note of the sites whose cuts rest on noise, if there are any."""
+    noisy = [each for each in finished.halves if each.is_noise]
+    if not noisy:
+        return ()
+    overlap, chance = (100 * sum(own) / len(noisy) for own in ([e.overlap for e in noisy], [e.chance for e in noisy]))
+    names = ", ".join(each.site for each in noisy[:3]) + (", …" if len(noisy) > 3 else "")
+    place = (
+        f"round {finished.number}: at {len(noisy)} of {len(finished.halves)} sites ({names}) the choice rests on noise"
+    )
+    agreed = f"two halves of the data agree on {overlap:.0f} % of the units that stay, chance would on {chance:.0f} %"
+    return (f"{place}: {agreed}; give more data, or another method.",)
 
 
 def _recovered(model: nn.Module, run: Run, stage: Stage) -> Recovered:

@@ -35,6 +35,15 @@ def kept_rounds(result: Result[Any]) -> tuple[Round, ...]:
     return tuple(one for one in result.rounds if one.kept)
 
 
+def gone(result: Result[Any]) -> tuple[str, ...]:
+    """How many units and layers went."""
+    units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
+    edits = [edit for one in kept_rounds(result) for edit in one.plan.layers]
+    layers = figures.plural(sum(edit.action != "fold" for edit in edits), "layer") + " taken out"
+    of_units = f"{units - left:,} of {figures.plural(units, 'unit')} removed"
+    return (*([of_units] if units or not edits else []), *([layers] if edits else []))
+
+
 def speeds(result: Result[Any]) -> tuple[Speed, ...]:
     """Every latency that was measured for the original and for the final network, smallest batch first."""
     after = {latency_key(latency): latency for latency in result.final.latency}

@@ -7,8 +7,10 @@ from typing import Any
 from secateur.report.distributions import distributions
 from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
+from secateur.report.layers import layers, of_layers
 from secateur.report.markup import Html
 from secateur.report.shell import asset, shell
+from secateur.report.steadiness import steadiness
 from secateur.report.steps import steps
 from secateur.report.summary import summary
 from secateur.report.training import training
@@ -18,8 +20,10 @@ from secateur.result import Result
 
 CONTENTS = (
     ("widths", "Widths"),
+    ("layers", "Layers"),
     ("steps", "Steps"),
     ("scores", "Scores"),
+    ("stability", "Stability"),
     ("units", "Units"),
     ("folds", "Compensation"),
     ("recovery", "Recovery"),
@@ -33,21 +37,37 @@ CONTENTS = (
 def page(result: Result[Any]) -> str:
     """The report of a result as HTML text."""
     table, data = units(result)
-    main = (
-        summary(result),
-        widths(result),
-        steps(result),
-        distributions(result),
-        table,
-        folds(result),
-        training(result),
-        exactness(result),
-        pinned(result),
-        notes(result),
-        settings(result),
-    )
+    parts = {
+        "widths": widths(result),
+        "layers": layers(result),
+        "steps": steps(result),
+        "scores": distributions(result),
+        "stability": steadiness(result),
+        "units": table,
+        "folds": folds(result),
+        "recovery": training(result),
+        "exactness": exactness(result),
+        "pinned": pinned(result),
+        "notes": notes(result),
+        "settings": settings(result),
+    }
+    left_out = _left_out(result)
+    contents = tuple((name, title) for name, title in CONTENTS if name not in left_out)
+    main = (summary(result), *(part for name, part in parts.items() if name not in left_out))
     title = f"Compression report: {result.method}"
-    return shell(title, CONTENTS, main, embedded(data), style="", script=asset("page.js"))
+    return shell(title, contents, main, embedded(data), style="", script=asset("page.js"))
+
+
+def _left_out(result: Result[Any]) -> tuple[str, ...]:
+    """The sections that this run has nothing for: about units where layers alone went, about layers, about halves."""
+    has_units = any(one.plan.removed for one in result.rounds)
+    is_tried = any(one.halves for one in result.rounds)
+    of_units = ("widths", "scores", "units", "exactness", "pinned")
+    return (
+        *(() if is_tried else ("stability",)),
+        *(() if of_layers(result) else ("layers",)),
+        *(of_units if of_layers(result) and not has_units else ()),
+    )
 
 
 def embedded(data: dict[str, Any]) -> Html:

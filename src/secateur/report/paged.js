@@ -2,19 +2,19 @@
 
 // A table of which only the rows of one page exist at a time, so that it stays quick with any number of rows.
 //
-// A column has a name and a key by which rows are compared, and a text, or a cell that it makes itself; `caption` names
+// A column has a name, a key (a number) by which rows are compared, and a text, or a cell that it makes itself; `caption` names
 // the table, `things` what a row is called (one, many), `look` makes a row's class, `passes` says whether a row is found.
 function pagedTable({ holder, search, show, count, caption, things, columns, total, look, passes }) {
   const ROWS = 25;
   const order = { column: 0, down: false };
+  const keys = new Float64Array(total);
   let found = [];
   let page = 0;
 
   // Smaller first; what is not a number always comes last. Ties keep the order of the data.
   function compare(a, b) {
-    const key = columns[order.column].key;
-    const x = key(a);
-    const y = key(b);
+    const x = keys[a];
+    const y = keys[b];
     if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || a - b;
     return (x === y ? 0 : x < y === order.down ? 1 : -1) || a - b;
   }
@@ -23,6 +23,8 @@ function pagedTable({ holder, search, show, count, caption, things, columns, tot
     const passing = passes(search.value.toLowerCase(), show.value);
     found = [];
     for (let row = 0; row < total; row += 1) if (passing(row)) found.push(row);
+    const { key } = columns[order.column];
+    for (const row of found) keys[row] = key(row);
     found.sort(compare);
     page = 0;
     draw();

@@ -10,6 +10,7 @@ from secateur.report.markup import Content, Html, badge, tag
 from secateur.report.outcome import (
     Speed,
     decisive,
+    gone,
     is_alone,
     kept_rounds,
     latency_key,
@@ -25,7 +26,7 @@ FIRM = "\u00a0"  # a space at which no line ends
 def headline(result: Result[Any]) -> str:
     """What happened, in one sentence with numbers; a speed is only named where it was measured."""
     before, after = result.original, result.final
-    if not any(one.plan.removed for one in kept_rounds(result)):
+    if not any(one.plan.removed or one.plan.layers for one in kept_rounds(result)):
         return "Nothing was removed: the network is as it was."
     parts = (
         _fewer(before.parameters, after.parameters, "parameters"),
@@ -39,11 +40,10 @@ def headline(result: Result[Any]) -> str:
 
 def summary(result: Result[Any]) -> Html:
     """Headline, badges and cards."""
-    units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
     kept = len(kept_rounds(result))
     facts = (
         result.method,
-        f"{units - left:,} of {figures.plural(units, 'unit')} removed",
+        *gone(result),
         f"{kept} of {figures.plural(len(result.rounds), 'round')} kept",
     )
     return tag(

@@ -14,7 +14,7 @@ def training(result: Result[Any]) -> Html:
     """The rounds in one table, then the curves of each."""
     if not result.rounds:
         return section("recovery", "Rounds and recovery", tag("p", "No round was run.", class_="missing"))
-    columns = ("Round", "Method", "Units removed", "Epochs", "Loss", f"Best {result.metric}", "Outcome")
+    columns = ("Round", "Method", "Removed", "Epochs", "Loss", f"Best {result.metric}", "Outcome")
     rows = (Row(_summary(one), None if one.kept else "dropped") for one in result.rounds)
     curves = [_curves(one, result) for one in result.rounds if one.epochs]
     nothing = [] if curves else [tag("p", "No round was trained.", class_="missing")]
@@ -24,7 +24,9 @@ def training(result: Result[Any]) -> Html:
 
 
 def _summary(one: Round) -> tuple[Html | str, ...]:
-    gone = sum(len(edit.removed) for edit in one.plan.edits)
+    gone = figures.plural(sum(len(edit.removed) for edit in one.plan.edits), "unit")
+    if one.plan.layers:
+        gone = figures.plural(sum(edit.action != "fold" for edit in one.plan.layers), "layer")
     loss = (
         f"{figures.three(one.epochs[0].loss)} → {figures.three(one.epochs[-1].loss)}" if one.epochs else figures.NOTHING
     )
@@ -33,7 +35,7 @@ def _summary(one: Round) -> tuple[Html | str, ...]:
     return (
         str(one.number),
         one.plan.method,
-        f"{gone:,}",
+        gone,
         f"{len(one.epochs):,}",
         loss,
         figures.NOTHING if best is None else f"{best:.2f}",

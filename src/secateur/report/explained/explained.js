@@ -3,7 +3,8 @@
 (() => {
   const about = JSON.parse(document.getElementById("explained").textContent);
   const GROUPS = ["Lowest outputs", "Just below the gap", "Just above the gap", "Highest outputs"];
-  const COLUMNS = 12; // of a table's rows that are shown at first
+  const COLUMNS = 12; // of a table's rows that are shown at first, where there are many
+  const MANY = 16;
   const unpacked = new Map();
   const read = new Map();
 
@@ -215,12 +216,12 @@
     const heads = holding("tr", "", make("th", "output", { scope: "col" }));
     for (const { value, example } of columns) heads.append(holding("th", "number", make("span", written(value)), ...labelled(example)));
     heads.querySelectorAll("th").forEach((head) => (head.scope = "col"));
-    const body = holding("tbody", "", ...order.slice(0, COLUMNS).map(line));
+    const body = holding("tbody", "", ...(order.length > MANY ? order.slice(0, COLUMNS) : order).map(line));
     const caption = `Examples of ${name}`;
     table.append(make("caption", caption), holding("thead", "", groups, heads), body);
     const scroll = holding("div", "scroll examples", table);
     Object.entries({ role: "region", "aria-label": caption, tabindex: "0" }).forEach(([key, value]) => scroll.setAttribute(key, value));
-    if (order.length <= COLUMNS) return scroll;
+    if (order.length <= MANY) return scroll;
     const more = make("button", `Show all ${whole(order.length)} columns`, { type: "button" });
     more.addEventListener("click", () => {
       body.append(...order.slice(COLUMNS).map(line));

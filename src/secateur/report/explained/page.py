@@ -50,11 +50,18 @@ def _head(explanation: Explanation, about: Mapping[str, str]) -> Html:
     )
     return tag(
         "header",
-        tag("p", f"secateur · {about.get('model', 'explanation')}", class_="eyebrow"),
+        tag("p", "secateur · explanation", class_="eyebrow"),
         tag("h1", f"Which units matter, and why: {explanation.method}"),
+        tag("p", *_of(about), class_="note"),
         tag("div", *_badges(explanation), class_="badges"),
         tag("ul", *cards, class_="cards"),
     )
+
+
+def _of(about: Mapping[str, str]) -> list[Content]:
+    """The model and the data, where they are known."""
+    known = [tag("code", about[name]) for name in ("model", "data") if name in about]
+    return [known[0], " on ", known[1]] if len(known) > 1 else [*known]
 
 
 def _badges(explanation: Explanation) -> list[Html]:
