@@ -22,7 +22,6 @@ from secateur.task import Task
 ROWS = 60
 OF_BOTH = ("chance", "magnitude")  # score units, or layers if asked
 WITHOUT_DATA = set(OF_BOTH)
-WITHOUT_ORACLE = {"linear_fit"}  # no equation of a paper; its fits and trials have tests of their own
 
 BY_NAME = {name: methods.get(name) for name in methods.names() if methods.get(name).granularity == "layer"} | {
     name: methods.get(name, granularity="layer") for name in OF_BOTH
@@ -170,7 +169,7 @@ def test_no_data_is_an_error(name: str) -> None:
 
 @every_method
 def test_one_row_is_too_few_for_what_looks_at_data(name: str) -> None:
-    if name in WITHOUT_DATA | {"linear_fit"}:  # a ridge holds its fit
+    if name in WITHOUT_DATA:
         assert scored(name, task=task_of(rows=1)).values
         return
     with pytest.raises(DataError, match="1 row"):
@@ -201,7 +200,7 @@ def test_an_activation_that_is_linear_on_the_data_scores_lowest(name: str) -> No
 
 def oracles() -> list[tuple[str, str]]:
     """Every method with the names of the functions in its oracle that say what it gives under some settings."""
-    return [(name, variant) for name in BY_NAME if name not in WITHOUT_ORACLE for variant in variants_of(name)]
+    return [(name, variant) for name in BY_NAME for variant in variants_of(name)]
 
 
 def variants_of(name: str) -> dict[str, dict[str, object]]:
