@@ -87,3 +87,12 @@ def test_a_run_of_layers_goes_on_where_it_was(folder: Path, monkeypatch: pytest.
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_trained(options: tuple[object, ...], reason: str) -> None:
     assert reason in commands.refusal(*RUN, *options, "--out", "run")
+
+
+def test_the_layers_that_can_go_are_listed_with_what_they_cost() -> None:
+    found = commands.data("layers", "--model", "zoo:mlp?hidden=32,24", "--data", "sklearn:digits")
+    assert [each["operator"] for each in found["activations"]] == ["relu", "relu"]
+    assert found["macs"] == 64 * 32 + 32 * 24 + 24 * 10
+    (first, *others) = found["stretches"]
+    assert first["macs_after"] == first["inputs"] * first["outputs"]
+    assert {tuple(each["activations"]) for each in (first, *others)} <= {(each["name"],) for each in found["activations"]}

@@ -66,6 +66,7 @@ def test_the_examples_of_the_line_work_one_after_the_other(tmp_path: Path, monke
     for arguments in (
         first,
         *examples("sites"),
+        *examples("layers"),
         *examples("methods"),
         *examples("score"),
         *examples("plan"),

@@ -8,6 +8,7 @@ from secateur.cli.demo import demo
 from secateur.cli.explain import explain
 from secateur.cli.export import export
 from secateur.cli.grouping import command
+from secateur.cli.layers import layers
 from secateur.cli.measure import measure
 from secateur.cli.methods import methods
 from secateur.cli.plan import plan
@@ -17,7 +18,22 @@ from secateur.cli.score import score
 from secateur.cli.sites import sites
 from secateur.cli.verify import verify
 
-COMMANDS = (methods, sites, score, plan, apply, recover, measure, compress, explain, verify, export, report, demo)
+COMMANDS = (
+    methods,
+    sites,
+    layers,
+    score,
+    plan,
+    apply,
+    recover,
+    measure,
+    compress,
+    explain,
+    verify,
+    export,
+    report,
+    demo,
+)
 
 app = typer.Typer(
     help="Trained networks made smaller, with the reason for every cut.",
