@@ -43,7 +43,13 @@ def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
     Raises:
         ExportError: torch.export cannot follow the model's forward.
     """
-    shapes = free_sizes(model, arguments, Dim.AUTO, Dim.AUTO)
+    program = _exported(model, arguments, Dim.AUTO)
+    has_any = any(has_tokens(tensor) for tensor in tensors_in(arguments))
+    return _exported(model, arguments, None) if has_any and not free_tokens(program) else program
+
+
+def _exported(model: nn.Module, arguments: Arguments, tokens: Any) -> ExportedProgram:
+    shapes = free_sizes(model, arguments, Dim.AUTO, tokens)
     try:
         with quiet():
             return torch.export.export(model, *arguments, dynamic_shapes=shapes, strict=False)
