@@ -36,7 +36,8 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     shared = {key: value for key, value in experiment.items() if key not in apart} | {"folder": str(folder)}
     found = [shared | {"part": "untouched"}]
     found += [shared | {"part": "recipe"} | recipe for recipe in experiment["recipe"]]
-    found.append(shared | {"part": "stability", "methods": experiment["methods"]})
+    if experiment["methods"]:
+        found.append(shared | {"part": "stability", "methods": experiment["methods"]})
     for grid in experiment["grid"]:
         found += [shared | {"part": "grid", "cut": grid["cut"], "methods": methods} for methods in grid["methods"]]
     return found

@@ -43,7 +43,7 @@ def _grid(records: list[Result], whole: Result, settings: Result) -> list[str]:
         parts += [f"### Without {gone}: {left}", "", table(["method", *hows], rows), ""]
     if parts:
         parts = [
-            f"In these tables every {settings['every']}rd pair is judged, on which the untouched model has {whole['every']:.2f}.",
+            f"In these tables every third pair is judged, on which the untouched model has {whole['every']:.2f}.",
             "",
             *parts,
         ]

@@ -48,8 +48,8 @@ def export_onnx(model: nn.Module, path: str | Path, example: Example) -> float:
     onnxfile.check_installed()
     both = _examples(model, example)
     with evaluating(model) as predict, replacing(path) as draft:
-        dynamic = free_sizes(model, both[1], onnxfile.BATCH, onnxfile.TOKENS)
         program = program_of(model, both[1])
+        dynamic = free_sizes(model, both[1], onnxfile.BATCH, onnxfile.TOKENS if free_tokens(program) else None)
         given = _with_other_lengths(both, program)
         wanted = [_output(predict, each) for each in given]
         onnxfile.write(program, draft, dynamic, wanted[1])

@@ -43,7 +43,13 @@ def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
     Raises:
         ExportError: torch.export cannot follow the model's forward.
     """
-    shapes = free_sizes(model, arguments, Dim.AUTO, Dim.AUTO)
+    program = _exported(model, arguments, Dim.AUTO)
+    has_any = any(has_tokens(tensor) for tensor in tensors_in(arguments))
+    return _exported(model, arguments, None) if has_any and not free_tokens(program) else program
+
+
+def _exported(model: nn.Module, arguments: Arguments, tokens: Any) -> ExportedProgram:
+    shapes = free_sizes(model, arguments, Dim.AUTO, tokens)
     try:
         with quiet():
             return torch.export.export(model, *arguments, dynamic_shapes=shapes, strict=False)
@@ -55,13 +61,13 @@ def program_of(model: nn.Module, arguments: Arguments) -> ExportedProgram:
 
 def free_sizes(model: nn.Module, arguments: Arguments, batch: Any, tokens: Any) -> Any:
     """`batch` for the first axis of every input with as many rows as the first, `tokens` for the second where it has
-    tokens, in the form that exporters ask for.
+    tokens (None: those stay as they are), in the form that exporters ask for.
     """
     batched = [tensor for tensor in tensors_in(arguments) if tensor.dim()]
     shapes = ShapesCollection()
     for tensor in batched:
         if len(tensor) == len(batched[0]):
-            shapes[tensor] = {0: batch, 1: tokens} if has_tokens(tensor) else {0: batch}
+            shapes[tensor] = {0: batch, 1: tokens} if tokens is not None and has_tokens(tensor) else {0: batch}
     return shapes.dynamic_shapes(model, *arguments)
 
 
@@ -74,8 +80,8 @@ def free_tokens(program: ExportedProgram) -> bool:
     """Whether a program takes any number of tokens."""
     names = set(program.graph_signature.user_inputs)
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
-    held = [value for value in values if isinstance(value, Tensor) and has_tokens(value)]
-    return bool(held) and all(isinstance(size, torch.SymInt) for value in held for size in [*value.shape][1:2])
+    sizes: list[Any] = [value.shape[1] for value in values if isinstance(value, Tensor) and has_tokens(value)]
+    return bool(sizes) and all(isinstance(size, torch.SymInt) and size.node.expr.free_symbols for size in sizes)
 
 
 def tensors_in(values: Any) -> list[Tensor]:
