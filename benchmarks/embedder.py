@@ -45,14 +45,14 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """The record of one job."""
-    model, task = embedder(job), _task(job)
+    model, task = embedder(job), sentences(job)
     match job["part"]:
         case "untouched":
             return {
                 "part": "untouched",
                 "spearman": spearman(model, job, 1),
                 "every": spearman(model, job, job["every"]),
-            } | _costs(model)
+            } | costs(model)
         case "stability":
             return {"part": "stability", "records": [_stability(model, task, settings) for settings in job["methods"]]}
         case "recipe":
@@ -74,7 +74,7 @@ def _grid(model: nn.Module, task: Task, job: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {"method": settings, "seconds": {"scoring": time.process_time() - begun}, "every": {}}
         plan = sc.select(scores, sites, _counts(sites, sites, job["cut"], 1.0), protect=_residual(sites))
         small = sc.apply(model, plan)
-        record |= _costs(small)
+        record |= costs(small)
         for how in job["compensations"]:
             begun = time.process_time()
             mended = repair(small, model, plan, task, how=how).model
@@ -97,10 +97,10 @@ def _recipe(model: nn.Module, task: Task, job: dict[str, Any]) -> dict[str, Any]
         whole = plan if whole is None else compose(whole, plan)
         small = repair(sc.apply(small, plan), small, plan, task, how="reconstruct").model
     record: dict[str, Any] = {key: job[key] for key in ("part", "method", "cut", "rounds")}
-    record |= {"seconds": time.process_time() - begun, "spearman": spearman(small, job, 1)} | _costs(small)
+    record |= {"seconds": time.process_time() - begun, "spearman": spearman(small, job, 1)} | costs(small)
     record["ms"] = {}
     for rows, tokens in SIZES:
-        times = compare_latency([model, small], _words(rows, tokens), rows, threads=THREADS)
+        times = compare_latency([model, small], words(rows, tokens), rows, threads=THREADS)
         record["ms"][f"{rows} x {tokens}"] = [each.median_ms for each in times]
     return record
 
@@ -137,18 +137,18 @@ def _residual(sites: Sites) -> list[str]:
     return [site.name for site in sites if "embeddings" in site.name]
 
 
-def _costs(model: nn.Module) -> dict[str, Any]:
-    macs = count(trace(model, _words(2, COUNTED))).macs
+def costs(model: nn.Module) -> dict[str, Any]:
+    macs = count(trace(model, words(2, COUNTED))).macs
     encoder = sum(weight.numel() for weight in model.encoder.parameters())  # type: ignore[union-attr]
     return {"parameters": sum(weight.numel() for weight in model.parameters()), "encoder": encoder, "macs": macs}
 
 
-def _words(rows: int, tokens: int) -> dict[str, Tensor]:
+def words(rows: int, tokens: int) -> dict[str, Tensor]:
     ids = torch.randint(1000, 30000, (rows, tokens), generator=torch.Generator().manual_seed(0))
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def _task(job: dict[str, Any]) -> Task:
+def sentences(job: dict[str, Any]) -> Task:
     """Plain sentences to calibrate on; the difference of token vectors is all that is asked."""
     texts = _texts(job, "train")
     known = sorted({text for column in texts.columns for text in column})
