@@ -166,7 +166,7 @@ def test_scores_that_do_not_fit_are_refused_by_name() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_names_suggest_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'collapse'"):
+    with pytest.raises(UnknownNameError, match="did you mean collapse"):
         chosen(Share(0.5), become="collaps")
     with pytest.raises(UnknownNameError, match=r"layer to protect .*'b.acd'.*b\.act"):
         chosen(Share(0.5), protect=("b.acd",))

@@ -191,6 +191,19 @@ def test_where_a_layer_ends_a_branch_the_sum_meets_the_originals() -> None:
     assert errors[0] < 0.8 * errors[1]
 
 
+def test_a_bias_of_zeros_before_a_norm_makes_no_difference() -> None:
+    without, with_one = (shaken(Residual()) for _ in range(2))  # type: ignore[arg-type]
+    for model in (without, with_one):
+        for norm in model.norms:
+            nn.init.constant_(norm.weight, 0.2)
+    for conv in with_one.outs:
+        conv.bias = nn.Parameter(torch.zeros(6).double())
+    x = images(100)
+    removed = {"ins.0": (0, 1, 2, 3), "ins.1": (0, 5)}
+    found, wanted = (repaired(model, x, removed, "reconstruct").model for model in (with_one, without))
+    torch.testing.assert_close(found(x), wanted(x), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("how", FOLDS)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_how_images_are_batched_does_not_matter(how: str, batch: int) -> None:

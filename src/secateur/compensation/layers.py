@@ -20,9 +20,10 @@ class Layer:
     """A layer [out, in, …] that reads removed units; entries are those of the original weight that stay or go.
 
     `bias` is the tensor that can take a constant, one that the layer has or can gain; where it has none and a
-    batch-norm follows, the constant goes into that `norm`'s running mean. `window` says how a convolution moves over
-    its input; a linear layer has none. In a grouped convolution the entries are those of every group. `target` is the
-    node of the original's graph whose value the layer should put out, "" where it is the layer's own.
+    batch-norm follows, the constant goes into that `norm`'s running mean. What counts is what the norm puts out.
+    `window` says how a convolution moves over its input; a linear layer has none. In a grouped convolution the entries
+    are those of every group. `target` is the node of the original's graph whose value the layer should put out, ""
+    where it is the layer's own.
     """
 
     weight: str
@@ -98,7 +99,7 @@ def _layer(traced: Traced, weight: str, node: Node, cut: Mapping[tuple[str, int]
         gone=gone,
         kept_out=_rest(out, gone_out),
         window=window_of(node),
-        norm=norm if _bias_of(traced, node, may_gain=False) is None else None,
+        norm=norm,
     )
 
 

@@ -203,7 +203,7 @@ def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered
 def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tensor) -> Iterator[_Batch]:
     """Where each batch is looked at, and what the cut layer should put out there."""
     original, cut = stops
-    skips = _skip(original), _skip(cut)
+    skips = _skip(original, layer), _skip(cut, layer)
     total = sum(len(args[0]) for args in cut.arguments)
     columns = math.prod(cut.arguments[0][1].shape[1:])
     stays = layer.kept_out.to(scale.device)
@@ -229,12 +229,13 @@ def _own_constant(layer: Layer, arguments: tuple[Any, ...], stays: Tensor) -> Te
     return bias[stays] if isinstance(bias, Tensor) and layer.bias is None else 0.0
 
 
-def _skip(stop: _Stop) -> Node | None:
+def _skip(stop: _Stop, layer: Layer) -> Node | None:
     """The other part of the sum that a layer's output goes into, if it goes nowhere else and that part is known."""
+    norm = "batch_norm" if layer.norm else ""
     node = stop.node
     while len(node.users) == 1:
         user = next(iter(node.users))
-        if operator_of(user) in _PASSING or (operator_of(user) == "batch_norm" and node is stop.node):
+        if operator_of(user) in _PASSING or (operator_of(user) == norm and node is stop.node):
             node = user
             continue
         if operator_of(user) not in ("add", "add_") or user.kwargs or len(user.args) != 2:
