@@ -26,12 +26,11 @@ def methods(screen: Screen) -> None:
     from secateur import methods as known
 
     found = [_described(known.get(name)) for name in known.names()]
-    rows = (
-        (m["name"], m["granularity"], m["scores"], "yes" if m["needs_data"] else "no", m["paper"], _settings(m))
-        for m in found
-    )
-    columns = ("Method", "Of each", "What it scores", "Data", "Paper", "Settings")
-    screen.show(found, table("Methods", columns, rows))
+    rows = ((m["name"], m["granularity"], m["scores"], "yes" if m["needs_data"] else "no", m["paper"]) for m in found)
+    columns = ("Method", "Of each", "What it scores", "Data", "Paper")
+    adjustable = ((m["name"], _settings(m)) for m in found if m["settings"])
+    settings = table("Settings (--set NAME=VALUE)", ("Method", "Settings and their defaults"), adjustable, whole=(0,))
+    screen.show(found, table("Methods", columns, rows, whole=(0,)), settings)
 
 
 def _described(method: Any) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _table(method: str, rows: list[dict[str, Any]]) -> Any:
     from secateur.report import figures
 
     if all(row["units"] == 1 for row in rows):
-        return table(f"Scores of {method}", ("Layer", "Score"), _ranked(rows), numeric=(1,))
+        return table(f"Scores of {method}", ("Layer", "Score"), _ranked(rows), numeric=(1,), whole=(0,))
     numbers = ("lowest", "median", "highest")
     shown = (
         (row["site"], f"{row['units']:,}", *(figures.score(row[number]) for number in numbers), f"{row['zeros']:,}")
