@@ -74,7 +74,6 @@ def same_output(one: nn.Module, other: nn.Module) -> bool:
     [
         ("linear_fit", {"fold": False}, "Linear"),
         ("block_influence", {"fold": False}, "Identity"),
-        ("easier", {"become": "collapse", "fold": False}, "Linear"),
         ("easier", {}, "Block"),
         ("linear_fit", {}, "Block"),  # folded
         ("tlc", {"become": "on_off", "fold": False}, "Block"),
@@ -83,16 +82,16 @@ def same_output(one: nn.Module, other: nn.Module) -> bool:
 def test_rounds_take_one_layer_each_and_the_plan_rebuilds_the_network(
     method: str, settings: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
-    chosen = Recipe((stage(method, Count(3), rounds=3, **settings),))
+    chosen = Recipe((stage(method, Count(2), rounds=2, **settings),))
     result = compress(net(), task_of(), chosen)
-    assert [one.kept for one in result.rounds] == [True] * 3
+    assert [one.kept for one in result.rounds] == [True] * 2
     chosen_by = [[edit for edit in one.plan.layers if edit.action != "fold"] for one in result.rounds]
-    assert [len(edits) for edits in chosen_by] == [1, 1, 1]
+    assert [len(edits) for edits in chosen_by] == [1, 1]
     if kind != "Block":
-        assert kinds(result.model)[1:-1].count(kind) == 3
+        assert kinds(result.model)[1:-1].count(kind) == 2
         assert result.final.macs < result.original.macs
     names = [edits[0].name for edits in chosen_by]
-    assert len(set(names)) == 3
+    assert len(set(names)) == 2
     for one, name in zip(result.rounds, names, strict=True):
         gone = [scored.site for scored in one.scores if scored.removed]
         lowest = min(one.scores, key=lambda scored: scored.scores[0])

@@ -134,7 +134,8 @@ def changes_of(stretch: Stretch) -> tuple[Swap, ...]:
         sizes = {"in_channels": stretch.inputs, "out_channels": stretch.outputs, "bias": True}
         operator = Part(_CONVOLUTIONS[len(stretch.kernel)], {**sizes, **window})
     whole = Part("sequence", parts=(operator, Part(stretch.then))) if stretch.then else operator
-    *others, last = stretch.modules  # what runs beside the stretch then runs before the operator, as in the original
+    # in the last place: what runs amid the stretch runs before the operator, as it did before the stretch's end
+    *others, last = stretch.modules
     return (*(Swap(module, Part("identity")) for module in others), Swap(last, whole))
 
 
