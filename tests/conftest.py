@@ -1,5 +1,6 @@
 """What every test has: checked types and shapes, one torch thread, a fixed seed."""
 
+import sys
 from collections.abc import Iterator
 
 import jaxtyping
@@ -29,6 +30,15 @@ def seeded() -> None:
     """The same random numbers in every test, in whatever order tests run."""
     torch.manual_seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002  # libraries under test draw from the global generator
+
+
+@pytest.fixture(autouse=True)
+def accelerating_anew() -> Iterator[None]:
+    """Accelerate keeps one state for the whole process, which a Trainer leaves behind; the next test wants its own."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+        state.GradientState._reset_state()
 
 
 @pytest.fixture

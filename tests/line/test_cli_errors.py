@@ -73,7 +73,7 @@ def test_a_share_outside_its_range_is_refused(share: str) -> None:
         (("--remove", "40%", "--recover=-1"), "from 0 up"),
         (("--remove", "40%", "--compensate", "men"), "did you mean mean?"),
         (("--remove", "40%", "--max-drop", "nan"), "NaN"),
-        (("--method", "densee"), "'densee' is not a known method; did you mean dense?"),
+        (("--method", "densee"), "'densee' is not a known method; did you mean dense or easier?"),
         (("--set", "measur=std"), "did you mean measure?"),
         (("--set", "measure=variants"), "did you mean variance?"),
         (("--method", "chance", "--set", "seed=x"), "it must be a whole number"),

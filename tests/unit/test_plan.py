@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from architectures import Architecture, Network
 from secateur.budget import plan_of
+from secateur.composing import compose
 from secateur.errors import ModelError, PlanError
 from secateur.finding import find_sites
 from secateur.plan import (
@@ -24,7 +25,6 @@ from secateur.plan import (
     Removal,
     Swap,
     Untie,
-    compose,
     from_json,
     to_json,
 )

@@ -40,8 +40,8 @@ def explain(given: Given, choice: Choice, place: PageFile, screen: Screen) -> No
     sides of the largest gap. All units can be searched and sorted. The page needs no network and no other file.
 
     Example:
-      secateur explain --model hf:MiniLM --data "glue/sst2:GLUE/sst2?scoring=1000" \
-        --method obce --out why.html
+      secateur explain --model hf:MiniLM --method obce \
+        --data "glue/sst2:GLUE/sst2?scoring=1000" --out why.html
     """
     from secateur import explaining
     from secateur.cli.opening import opened
