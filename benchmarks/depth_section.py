@@ -80,3 +80,29 @@ def _macs(group: list[dict[str, Any]]) -> str:
 def _seconds(group: list[dict[str, Any]]) -> str:
     curve = group[0]["curve"]
     return f"{group[0]['scoring_seconds']:.0f} + {curve[len(curve) // 2]['seconds']:.0f}"
+
+
+def embedder(result: Result) -> str:
+    """Spearman's correlation against the number of MLPs that became one linear layer."""
+    records, settings = result["records"], result["settings"]
+    counts = [point["count"] for point in records[0]["curve"]]
+    whole = records[0]["whole"]
+    rows = [
+        [*_name(record["choice"]), *(f"{point['spearman']:.2f}" for point in record["curve"])] for record in records
+    ]
+    costs = [
+        f"{point['count']}: {point['encoder'] / whole['encoder']:.2f} / {point['macs'] / whole['macs']:.2f}"
+        for point in records[0]["curve"]
+    ]
+    return "\n".join(
+        [
+            "## A sentence embedder with fewer layers, without labels and without training",
+            "",
+            f"all-MiniLM-L6-v2: some of its 6 MLPs (384 → 1536 → 384) become one linear layer 384 → 384 each, fitted on {settings['calibration']:,} plain sentences. Spearman's "
+            f"correlation on all pairs of STS-B dev; untouched {records[0]['untouched']:.2f}. One run. Share of the encoder's parameters / of all multiply-adds left: {'; '.join(costs)}.",
+            "",
+            table(["choice", "become", "solved", *(f"{count} gone" for count in counts)], rows),
+            "",
+            source(result),
+        ]
+    )

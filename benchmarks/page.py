@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "depth": depth_section.depth,
     "imagenet_oneshot": imagenet_section.oneshot,
     "embedder": embedder_section.embedder,
+    "embedder_depth": depth_section.embedder,
     "bert_ratios": bert_section.ratios,
     "scoring": sections.scoring,
     "scoring_conv": cifar_section.scoring_conv,
