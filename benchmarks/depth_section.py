@@ -88,7 +88,8 @@ def embedder(result: Result) -> str:
     counts = [point["count"] for point in records[0]["curve"]]
     whole = records[0]["whole"]
     rows = [
-        [*_name(record["choice"]), *(f"{point['spearman']:.2f}" for point in record["curve"])] for record in records
+        [*_embedder_name(record["choice"]), *(f"{point['spearman']:.2f}" for point in record["curve"])]
+        for record in records
     ]
     costs = [
         f"{point['count']}: {point['encoder'] / whole['encoder']:.2f} / {point['macs'] / whole['macs']:.2f}"
@@ -101,8 +102,13 @@ def embedder(result: Result) -> str:
             f"all-MiniLM-L6-v2: some of its 6 MLPs (384 → 1536 → 384) become one linear layer 384 → 384 each, fitted on {settings['calibration']:,} plain sentences. Spearman's "
             f"correlation on all pairs of STS-B dev; untouched {records[0]['untouched']:.2f}. One run. Share of the encoder's parameters / of all multiply-adds left: {'; '.join(costs)}.",
             "",
-            table(["choice", "become", "solved", *(f"{count} gone" for count in counts)], rows),
+            table(["choice", "solved", *(f"{count} gone" for count in counts)], rows),
             "",
             source(result),
         ]
     )
+
+
+def _embedder_name(choice: dict[str, Any]) -> tuple[str, str]:
+    how = " (trial=False)" if choice.get("trial") is False else ""
+    return f"`{choice['method']}`{how}", "yes" if choice["solve"] else "no"
