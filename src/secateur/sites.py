@@ -1,7 +1,8 @@
 """Where something can be removed: plain data, found by `tracing.find_sites`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property
 
 from secateur.errors import SettingsError, UnknownNameError
@@ -225,3 +226,17 @@ class Sites:
     def names(self) -> tuple[str, ...]:
         """The sites' names, in the order of the data."""
         return tuple(site.name for site in self.sites)
+
+    def matching(self, patterns: Iterable[str]) -> set[str]:
+        """The names of the sites that match any of some patterns, such as `layers.0.*`.
+
+        Raises:
+            UnknownNameError: a pattern matches none.
+        """
+        matched: set[str] = set()
+        for pattern in patterns:
+            found = {name for name in self.names if fnmatch(name, pattern)}
+            if not found:
+                raise UnknownNameError("site to protect", pattern, self.names)
+            matched |= found
+        return matched

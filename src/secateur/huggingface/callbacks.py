@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatch
 from typing import Any
 
 from torch import nn
@@ -15,12 +14,11 @@ from secateur.compensation import repair
 from secateur.composing import compose
 from secateur.continuity import remap_optimizer
 from secateur.continuity.optimizers import unwrapped
-from secateur.errors import ModelError, SettingsError, UnknownNameError
+from secateur.errors import ModelError, SettingsError
 from secateur.finding import find_sites
 from secateur.methods import score
 from secateur.plan import Plan
 from secateur.recipe import Stage
-from secateur.sites import Sites
 from secateur.surgery import certified
 from secateur.task import Task
 
@@ -84,7 +82,7 @@ class CompressionCallback(TrainerCallback):
         sites = find_sites(model, self._task)
         gone = {name: len(units) for name, units in self.plan.removed.items()}
         widths = {s.name: (s.units + gone.get(s.name, 0), s.units, s.blocks) for s in sites}
-        scores, protected = score(model, sites, self._task, self._stage.method), _protected(sites, self._stage.protect)
+        scores, protected = score(model, sites, self._task, self._stage.method), sites.matching(self._stage.protect)
         budget = self._stage.part(self._done, widths)
         plan = select(scores, sites, budget, protect=protected, multiple_of=self._stage.multiple_of)
         small, plan = certified(model, plan, self._task)
@@ -111,13 +109,3 @@ def _become_(model: nn.Module, small: nn.Module, plan: Plan) -> None:
     width.update_attributes_(model)
     for name, module in model.named_modules():
         module.training = modes.get(name, model.training)
-
-
-def _protected(sites: Sites, patterns: Sequence[str]) -> tuple[str, ...]:
-    protected: set[str] = set()
-    for pattern in patterns:
-        found = {name for name in sites.names if fnmatch(name, pattern)}
-        if not found:
-            raise UnknownNameError("site to protect", pattern, sites.names)
-        protected |= found
-    return tuple(protected)

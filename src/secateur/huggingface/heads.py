@@ -45,7 +45,7 @@ def known_tokens(model: nn.Module) -> int | None:
         return None
     try:
         table = model.get_input_embeddings()
-    except NotImplementedError:
+    except NotImplementedError:  # how transformers says that a model, of images say, has none
         return None
     return int(table.num_embeddings) if isinstance(table, nn.Embedding) else None
 

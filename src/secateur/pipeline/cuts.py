@@ -3,14 +3,12 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 from torch import nn
 
 from secateur.budget import select, select_layers
 from secateur.compensation import repair
 from secateur.composing import compose
-from secateur.errors import UnknownNameError
 from secateur.finding import find_sites
 from secateur.folding import Folded, fold
 from secateur.halves import of_plan
@@ -104,12 +102,7 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
 
 def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tuple[str, ...]:
     """The sites that lose nothing: those that match a pattern, and all but one where it is its turn."""
-    protected: set[str] = set()
-    for pattern in patterns:
-        found = {name for name in sites.names if fnmatch(name, pattern)}
-        if not found:
-            raise UnknownNameError("site to protect", pattern, sites.names)
-        protected |= found
+    protected = sites.matching(patterns)
     if only is not None:
         protected |= set(sites.names) - {only, *sites[only].twins}
     return tuple(protected)
