@@ -14,11 +14,13 @@ RATE, TUNING_RATE = 1e-3, 5e-5  # of learning; the second for models of transfor
 RECOVERED = 3  # epochs, after each round
 DROP = 1.0  # points, where neither a budget nor a drop is given
 MOST, MOST_ROUNDS = 0.95, 8  # what is tried then
+TRIALS, FINALISTS = 32, 3  # of a search
 
 _given = partial(typer.Option, rich_help_panel="Model and data")
 _method = partial(typer.Option, rich_help_panel="Method")
 _amount = partial(typer.Option, rich_help_panel="How much goes (one of these)")
 _loop = partial(typer.Option, rich_help_panel="How it goes")
+_seek = partial(typer.Option, rich_help_panel="Search (without a method)")
 
 
 @dataclass(frozen=True)
@@ -154,3 +156,19 @@ class Loop:
     from_scratch: Annotated[
         bool, _loop("--from-scratch", help="Also train the final shape from random weights, as a control.")
     ] = False
+
+
+@dataclass(frozen=True)
+class Seek:
+    """How much is tried where no method is named."""
+
+    trials: Annotated[
+        int | None, _seek(metavar="N", help="Candidates that are compared.", show_default=f"{TRIALS}")
+    ] = None
+    finalists: Annotated[
+        int | None,
+        _seek(metavar="N", help="Of these, how many go through the whole line.", show_default=f"{FINALISTS}"),
+    ] = None
+    study: Annotated[
+        Path | None, _seek(metavar="FILE", help="Keeps what was tried; several processes that name one share the work.")
+    ] = None

@@ -10,8 +10,9 @@ from secateur.errors import FileError
 RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.safetensors", "plan.json"
 ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
 PROGRESS = "progress.json"  # while the run goes on
+STUDY, SEARCH = "study.journal", "search.json"  # where no method was named
 CONFIG = "config.json"  # of models of transformers
-_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT)
+_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT, SEARCH)
 ROUNDS = "round-{}.safetensors"
 _PAGES_BYTES = 2_000_000  # report, result and plan
 _NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written

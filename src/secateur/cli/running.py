@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from secateur.cli.recipes import in_words, matching, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
+from secateur.cli.seeking import Wanted, searched, to_text, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
@@ -31,6 +32,7 @@ from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
 from secateur.recipe import Recipe, Stage, to_dict
+from secateur.recipe import read as read_recipe
 from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result
@@ -40,7 +42,10 @@ from secateur.stretches import find_layers
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done; `train` None trains what has no weights, `resume` goes on in `out`."""
+    """What is to be done; `train` None trains what has no weights, `resume` goes on in `out`.
+
+    With a `goal`, the recipe is only what any network under it is checked with, until the search has found its own.
+    """
 
     given: Given
     recipe: Recipe
@@ -49,6 +54,7 @@ class Job:
     train: int | None = None
     resume: bool = False
     learning_rate: float = RATE
+    goal: Wanted | None = None  # the recipe is searched for
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,12 @@ def run(job: Job, screen: Screen) -> Finished:
             with screen.progress("reading") as bars:
                 network, data = _checked(job, folder)
                 log = _log(network, data, job, folder, bars)
-                bars.say(_intent(job.recipe))
+                bars.say(_intent(job))
                 network, note = _trained(network, data, job, log, bars)
+                job, told = _searched(network, data, job, log, bars)
                 result = _compressed(network, data, job, log, bars)
                 bars.doing("writing")
-                result = _described(result, network, data, job, note)
+                result = _described(result, network, data, job, (note, *told))
                 folder.begin(_recipe_text(job))
                 result = _all_written(result, network, data, folder)
                 if not interrupted():
@@ -92,8 +99,11 @@ def run(job: Job, screen: Screen) -> Finished:
             raise KeyboardInterrupt(f"interrupted; finished so far: {found or 'nothing'}.") from stop
 
 
-def _intent(recipe: Recipe) -> str:
+def _intent(job: Job) -> str:
     """What is going to happen, in one sentence."""
+    if job.goal is not None:
+        return f"searching for the best network with {job.goal.goal}: {plural(job.goal.trials, 'candidate')}"
+    recipe = job.recipe
     stages = (f"{in_words(stage)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages)
     done = "removing " + ", then ".join(stages)
     if recipe.max_drop is None:
@@ -128,6 +138,7 @@ def _check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
 def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Log:
     """What the run writes down, and where it goes on, if it is to be resumed and a round was finished."""
     run = resuming.run_of(job.given, job.recipe, job.train, network, data)
+    run = {**run, "goal": job.goal.data} if job.goal is not None else run
     start = resuming.saved(folder, run) if job.resume else None
     if start is not None:
         bars.say(f"going on after round {start.found.rounds[-1].number}")
@@ -157,6 +168,27 @@ def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tu
     if done.interrupted:
         raise KeyboardInterrupt
     return network, note
+
+
+def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Job, tuple[str, ...]]:
+    """The job with the recipe that a search found, and what there is to tell of it; the job as it is, without a goal.
+
+    Where the line has begun already, the recipe is the one in the folder.
+    """
+    if job.goal is None:
+        return job, ()
+    folder = log.folder
+    if log.start is not None:
+        return replace(job, recipe=read_recipe(folder.path / runfolder.RECIPE)), ("the recipe was found by a search",)
+    folder.begin(_recipe_text(job))
+    study = folder.place(runfolder.STUDY)
+    if not job.resume:
+        study.unlink(missing_ok=True)
+    found = searched(job.goal, network.model, data.task, study, job.given.seed, bars)
+    job = replace(job, recipe=found.recipe)
+    write_text(folder.place(runfolder.RECIPE), _recipe_text(job))
+    write_text(folder.place(runfolder.SEARCH), to_text(found))
+    return job, tuple(told(found))
 
 
 def _usual_epochs(network: Network) -> int:
@@ -189,13 +221,13 @@ def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) ->
     return compress(network.model, data.task, job.recipe, watch=bars, on_round=on_round, start=start)
 
 
-def _described(result: Result[Any], network: Network, data: Data, job: Job, note: str) -> Result[Any]:
+def _described(result: Result[Any], network: Network, data: Data, job: Job, said: Sequence[str]) -> Result[Any]:
     """The result with what only the command line knows: addresses, training, and notes about the data."""
     given = job.given
     weights = str(given.weights) if given.weights else None
     about: dict[str, Any] = {"model": network.builder, "weights": weights, "data": given.data}
     about |= {"seed": given.seed, "batch_size": given.batch_size}
-    notes = (note,) if note else ()
+    notes = tuple(note for note in said if note)
     return replace(
         result,
         settings={**about, **result.settings},
