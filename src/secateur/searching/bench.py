@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur import methods
-from secateur.budget import Count, cost, select_layers
+from secateur.budget import Count, select_layers
 from secateur.compensation.departure import enough
 from secateur.errors import CompressionError
 from secateur.finding import find_sites
@@ -184,9 +184,3 @@ def _numbers(model: nn.Module, task: Task) -> tuple[int, ...]:
         return (0,)
     cheaper = sum(stretch.macs_after < stretch.macs for stretch in layers.stretches)
     return tuple(sorted({0, *(cheaper // part for part in COLLAPSED)}))
-
-
-def whole_cost(bench: Bench) -> tuple[int, int]:
-    """The original's parameters and multiply-adds."""
-    found = cost(bench.base.sites, {})
-    return found.parameters, found.macs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from secateur import methods
-from secateur.budget import Count, Macs, Params, cost, select
+from secateur.budget import Cost, Count, Macs, Params, cost, select
 from secateur.compensation import repair
 from secateur.errors import CompressionError
 from secateur.plan import Plan
@@ -54,6 +54,11 @@ class Workshop:
     _bases: dict[int, Base] = field(default_factory=dict)
     _curves: dict[str, Curve] = field(default_factory=dict)
 
+    @property
+    def whole(self) -> Cost:
+        """What the original costs."""
+        return cost(self.bench.base.sites, {})
+
     def base(self, layers: int) -> Base:
         """The network without so many stretches."""
         if layers not in self._bases:
@@ -80,7 +85,7 @@ class Workshop:
         price = prices(sites, candidate.limit)
         scores = spread(base.scores[candidate.method], free, candidate.shape, known, price)
         stay = {*sites.matching(self.style.protect), *(set(sites.names) - set(free.names))}
-        limit = _absolute(candidate.limit, self.bench)
+        limit = _absolute(candidate.limit, self.whole)
         return select(scores, sites, limit, protect=tuple(stay), multiple_of=self.style.multiple_of)
 
     def tried(self, candidate: Candidate, number: int, go_on: GoOn = lambda _: True) -> Tried:
@@ -117,7 +122,7 @@ class Workshop:
 
     def furthest(self, one: Tried, goal: Goal, number: int) -> Tried:
         """A candidate's way to cut, as far as it holds the drop before any training, within a few halvings."""
-        whole = cost(self.bench.base.sites, {}).macs
+        whole = self.whole.macs
         holds = self.bench.drop(one.quality) <= goal.drop
         low, high = (0.0, one.macs / whole) if holds else (one.macs / whole, 1.0)
         shape, found = Shape(one.temper, one.slope, one.bare), one
@@ -143,9 +148,8 @@ class Workshop:
         return Recipe((depth, width) if tried.layers else (width,), max_drop=max_drop)
 
 
-def _absolute(limit: Limit, bench: Bench) -> Limit:
+def _absolute(limit: Limit, whole: Cost) -> Limit:
     """A limit as a number: a share is one of the original, also where layers have gone from it."""
-    whole = cost(bench.base.sites, {})
     match limit:
         case Params(float() as share):
             return Params(max(int(share * whole.parameters), 1))

@@ -1,5 +1,6 @@
 """The search itself: candidates drawn by Optuna, compared unrecovered, the best few taken through the whole line."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from torch import nn
 from secateur.errors import BudgetError, CompressionError
 from secateur.pipeline import compress
 from secateur.result import Event
-from secateur.searching.bench import USUAL, Bench, prepared, whole_cost
+from secateur.searching.bench import USUAL, Bench, prepared
 from secateur.searching.candidates import Style, Workshop
 from secateur.searching.goal import Goal
 from secateur.searching.outcome import Found, Tried
@@ -17,6 +18,7 @@ from secateur.task import Task
 
 TRIALS = 32
 FINALISTS = 3
+APART = 1.1  # times as many multiply-adds
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,18 @@ def searched(bench: Bench, goal: Goal, effort: Effort, style: Style) -> Found:
     if not whole:
         reasons = [one.reason for one in tried if one.reason]
         raise BudgetError(f"none of {len(tried)} candidates meets the goal: {reasons[0] if reasons else 'no trials'}")
-    finals = _finals(shop, _best(whole, goal, shop, len(tried))[: max(effort.finalists, 1)])
+    finals = _finals(shop, _best(whole, goal, shop, len(tried)), goal, max(effort.finalists, 1))
     winner = _winner(finals, goal, bench)
     _check(winner, goal, shop)
     final = {one.number: one for one in finals}
-    parameters, macs = whole_cost(bench)
     return Found(
         recipe=shop.recipe(winner),
         chosen=winner.number,
         tried=(*(final.pop(one.number, one) for one in tried), *final.values()),
         metric=bench.task.metric,
         quality=bench.quality,
-        parameters=parameters,
-        macs=macs,
+        parameters=shop.whole.parameters,
+        macs=shop.whole.macs,
         notes=bench.notes,
     )
 
@@ -117,30 +118,47 @@ def _distance(one: Tried) -> float:
 def _best(whole: list[Tried], goal: Goal, shop: Workshop, number: int) -> list[Tried]:
     """The candidates from the best on: nearest to the original, or the cheapest of those that lose little enough.
 
-    Where there is no limit, the ways to cut of the nearest are also taken as far as they hold the drop.
+    Where there is no limit, the ways to cut that are nearest at half of the multiply-adds are also taken as far as they
+    hold the drop.
     """
     if goal.limit is not None:
         return sorted(whole, key=_distance)
-    front = [one for one in whole if not any(o.macs <= one.macs and _distance(o) < _distance(one) for o in whole)]
-    holding = [one for one in front if shop.bench.drop(one.quality) <= goal.drop]
-    cheapest = sorted(holding, key=lambda one: one.macs)[:2]
-    further = [shop.furthest(one, goal, number + more) for more, one in enumerate(cheapest)]
-    return sorted((*holding, *further), key=lambda one: one.macs) or sorted(front, key=_distance)
+    half = min((abs(one.macs - 0.5 * shop.whole.macs), one.macs) for one in whole)[1]
+    nearest = sorted((one for one in whole if one.macs <= 1.05 * half), key=_distance)[:2]
+    further = [shop.furthest(one, goal, number + more) for more, one in enumerate(nearest)]
+    holding = [one for one in (*whole, *further) if shop.bench.drop(one.quality) <= goal.drop]
+    return sorted(holding, key=lambda one: one.macs) or sorted(whole, key=_distance)
 
 
-def _finals(shop: Workshop, best: list[Tried]) -> list[Tried]:
-    """The best few after the whole line, with at most one epoch of recovery."""
+def _finals(shop: Workshop, best: list[Tried], goal: Goal, most: int) -> list[Tried]:
+    """The best few after the whole line, with at most one epoch of recovery.
+
+    Where there is no limit, the first that holds the drop is the last: those behind it cost more.
+    """
     bench, recovery = shop.bench, shop.style.recovery
     short = replace(recovery, epochs=1) if recovery is not None and recovery.epochs else None
     shorter = replace(shop, style=replace(shop.style, recovery=short))
-    finals = []
-    for number, one in enumerate(best):
+    finals: list[Tried] = []
+    for one in best if goal.limit is not None else _apart(best):
+        if len(finals) == most:
+            break
         if bench.watch:
-            bench.watch(Event("finalists", number, len(best)))
+            bench.watch(Event("finalists", len(finals), min(most, len(best))))
         after = compress(bench.base.model, bench.task, shorter.recipe(one), watch=bench.watch).final
         quality = after.quality.get(bench.task.metric)
         finals.append(replace(one, recovered=quality, macs=after.macs, parameters=after.parameters))
+        if goal.limit is None and bench.final_drop(quality) <= goal.drop:
+            break
     return finals
+
+
+def _apart(best: list[Tried]) -> Iterator[Tried]:
+    """Some candidates, each a good deal larger than the one before: one a little larger would do no better."""
+    last = 0.0
+    for one in best:
+        if one.macs > APART * last:
+            last = one.macs
+            yield one
 
 
 def _winner(finals: list[Tried], goal: Goal, bench: Bench) -> Tried:
@@ -163,7 +181,7 @@ def _check(winner: Tried, goal: Goal, shop: Workshop) -> None:
     if drop <= goal.drop:
         return
     nearest = shop.furthest(winner, goal, winner.number)
-    share = nearest.macs / whole_cost(shop.bench)[1]
+    share = nearest.macs / shop.whole.macs
     holds = shop.bench.drop(nearest.quality) <= goal.drop and share < 1.0
     instead = f"with {share:.0%} of the multiply-adds left that much can be held; " if holds else ""
     raise BudgetError(

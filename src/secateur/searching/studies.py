@@ -24,7 +24,7 @@ from secateur.searching.candidates import Candidate, Style
 from secateur.searching.goal import Goal
 from secateur.searching.outcome import Tried
 
-LEAST_LEFT = 0.1  # of the multiply-adds, where the goal sets no limit
+LEAST_LEFT, HALF = 0.1, 0.5  # of the multiply-adds, where the goal sets no limit
 _RECORD = "record"
 _OWNER = "owner"
 
@@ -49,8 +49,8 @@ class Study:
         """Try some candidates before any others, if they have not been tried; what they leave open is nought."""
         for params in some:
             whole = {name: params.get(name, _nought(space)) for name, space in self.space.items()}
-            if self.goal.limit is None and "share" not in params:
-                del whole["share"]
+            if self.goal.limit is None:
+                whole["share"] = HALF
             self.study.enqueue_trial(whole, skip_if_exists=True)
 
     def run(self, objective: Objective, until: int, see: Callable[[int], None]) -> None:
