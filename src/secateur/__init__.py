@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from secateur.replacing import replace_layers
     from secateur.result import Result
     from secateur.scores import Scores
+    from secateur.searching import Goal, search
     from secateur.sites import Sites
     from secateur.storage import load, load_weights, save
     from secateur.stretches import find_layers
@@ -38,6 +39,7 @@ __all__ = [
     "Below",
     "CompressionError",
     "Count",
+    "Goal",
     "Macs",
     "Params",
     "Plan",
@@ -75,6 +77,7 @@ __all__ = [
     "save",
     "save_pretrained",
     "score",
+    "search",
     "select",
     "select_layers",
     "stability",
@@ -98,6 +101,7 @@ _HOMES = {
     "recovery": ("Recovery", "recover"),
     "result": ("Result",),
     "scores": ("Scores",),
+    "searching": ("Goal", "search"),
     "sites": ("Sites",),
     "storage": ("load", "load_weights", "save"),
     "surgery": ("apply",),

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from secateur.cli.recipes import in_words, matching, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
-from secateur.cli.seeking import Wanted, searched, to_text, told
+from secateur.cli.seeking import Wanted, as_data, reread, searched, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
@@ -58,6 +58,14 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What there is to tell of a search, in words and as settings of the result; nothing where there was none."""
+
+    said: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Finished:
     """What a run found, and the files it left."""
 
@@ -85,10 +93,11 @@ def run(job: Job, screen: Screen) -> Finished:
                 log = _log(network, data, job, folder, bars)
                 bars.say(_intent(job))
                 network, note = _trained(network, data, job, log, bars)
-                job, told = _searched(network, data, job, log, bars)
+                job, search = _searched(network, data, job, log, bars)
                 result = _compressed(network, data, job, log, bars)
                 bars.doing("writing")
-                result = _described(result, network, data, job, (note, *told))
+                result = _described(result, network, data, job, (note, *search.said))
+                result = replace(result, settings={**result.settings, **search.settings})
                 folder.begin(_recipe_text(job))
                 result = _all_written(result, network, data, folder)
                 if not interrupted():
@@ -170,25 +179,27 @@ def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tu
     return network, note
 
 
-def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Job, tuple[str, ...]]:
+def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Job, Search]:
     """The job with the recipe that a search found, and what there is to tell of it; the job as it is, without a goal.
 
     Where the line has begun already, the recipe is the one in the folder.
     """
-    if job.goal is None:
-        return job, ()
+    if (goal := job.goal) is None:
+        return job, Search()
     folder = log.folder
     if log.start is not None:
-        return replace(job, recipe=read_recipe(folder.path / runfolder.RECIPE)), ("the recipe was found by a search",)
+        job = replace(job, recipe=read_recipe(folder.path / runfolder.RECIPE))
+        return job, Search(("the recipe was found by a search",), reread(folder.path / runfolder.SEARCH))
     folder.begin(_recipe_text(job))
     study = folder.place(runfolder.STUDY)
     if not job.resume:
         study.unlink(missing_ok=True)
-    found = searched(job.goal, network.model, data.task, study, job.given.seed, bars)
+    found = searched(goal, network.model, data.task, study, job.given.seed, bars)
     job = replace(job, recipe=found.recipe)
     write_text(folder.place(runfolder.RECIPE), _recipe_text(job))
-    write_text(folder.place(runfolder.SEARCH), to_text(found))
-    return job, tuple(told(found))
+    settings = {"search": as_data(found, goal.goal)}
+    write_text(folder.place(runfolder.SEARCH), json.dumps(settings, indent=1))
+    return job, Search(tuple(told(found)), settings)
 
 
 def _usual_epochs(network: Network) -> int:

@@ -104,10 +104,19 @@ def how(one: Tried) -> str:
     return f"{one.method}, {spread}{layers}"
 
 
-def to_text(found: Found) -> str:
-    """All that was tried, as JSON; the recipe has a file of its own."""
-    data = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "recipe"}
-    return json.dumps(data | {"tried": [asdict(one) for one in found.tried]}, indent=1)
+def as_data(found: Found, goal: Goal) -> dict[str, Any]:
+    """All that was tried, as plain data; the recipe is elsewhere."""
+    data = {field.name: getattr(found, field.name) for field in fields(found) if field.name not in ("recipe", "notes")}
+    return {"goal": str(goal), **data, "tried": [asdict(one) for one in found.tried]}
+
+
+def reread(path: Path) -> dict[str, Any]:
+    """What a search wrote before its run was ended; nothing where the file is gone or damaged: it is only told of."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _distance(one: Tried) -> float:

@@ -49,7 +49,8 @@ def notes(result: Result[Any]) -> Html:
 
 def settings(result: Result[Any]) -> Html:
     """Every setting, nested ones by their path, and the versions."""
-    chosen = table("Settings", ("Setting", "Value"), (Row(pair) for pair in _flat("", result.settings, 0)))
+    plain = {name: value for name, value in result.settings.items() if name != "search"}  # has a section of its own
+    chosen = table("Settings", ("Setting", "Value"), (Row(pair) for pair in _flat("", plain, 0)))
     versions = table("Versions", ("Package", "Version"), (Row(pair) for pair in result.versions.items()))
     missing = tag("p", "Not recorded.", class_="missing")
     columns = (

@@ -9,6 +9,7 @@ from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
 from secateur.report.layers import layers, of_layers
 from secateur.report.markup import Html
+from secateur.report.searched import is_searched, searched
 from secateur.report.shell import asset, shell
 from secateur.report.steadiness import steadiness
 from secateur.report.steps import steps
@@ -19,6 +20,7 @@ from secateur.report.widths import widths
 from secateur.result import Result
 
 CONTENTS = (
+    ("search", "Search"),
     ("widths", "Widths"),
     ("layers", "Layers"),
     ("steps", "Steps"),
@@ -38,6 +40,7 @@ def page(result: Result[Any]) -> str:
     """The report of a result as HTML text."""
     table, data = units(result)
     parts = {
+        "search": searched(result),
         "widths": widths(result),
         "layers": layers(result),
         "steps": steps(result),
@@ -64,6 +67,7 @@ def _left_out(result: Result[Any]) -> tuple[str, ...]:
     is_tried = any(one.halves for one in result.rounds)
     of_units = ("widths", "scores", "units", "exactness", "pinned")
     return (
+        *(() if is_searched(result) else ("search",)),
         *(() if is_tried else ("stability",)),
         *(() if of_layers(result) else ("layers",)),
         *(of_units if of_layers(result) and not has_units else ()),
