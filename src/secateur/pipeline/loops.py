@@ -42,9 +42,9 @@ def compress(
     and recipe, a run goes on where it was, to the same end. Ctrl-C during recovery ends the run with what is finished,
     and a note says so.
 
-    Started by `accelerate launch` or `torchrun`, all processes have to call it, with the same model and all of the data:
-    they share the work, and all get the plan and, up to rounding, the network of one process. `watch` and `on_round`
-    are called in the main one.
+    Started by `accelerate launch` or `torchrun`, all processes have to call it, with the same model and all of the
+    data: they share the work, and all get the plan and, up to rounding, the network of one process. `watch` and
+    `on_round` are called in the main one.
 
     Raises:
         CompressionError: something is refused; the message says what and how to go on.

@@ -13,7 +13,7 @@ from secateur.errors import BudgetError, ModelError
 from secateur.measurement import measure
 from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
-from secateur.plan import Plan, to_json
+from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
 from secateur.result import Measurement, Round, Step
@@ -48,8 +48,12 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
 
 
 def _mark_of(plan: Plan) -> str:
-    """A checksum of what a plan removes."""
-    return hashlib.sha256(to_json(plan).encode()).hexdigest()
+    """A checksum of what a plan changes, without what is measured."""
+    changes = [
+        (part.cuts, part.attributes, part.biased, [layer.changes for layer in part.layers])
+        for part in (plan, *plan.steps)
+    ]
+    return hashlib.sha256(repr(changes).encode()).hexdigest()
 
 
 def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, steps: tuple[Step, ...]) -> Progress:
