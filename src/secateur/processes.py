@@ -211,12 +211,17 @@ def joined(*, cpu: bool) -> Iterator[Processes]:
         yield ALONE
         return
     before = dict(PartialState._shared_state)
-    state = PartialState(cpu=cpu or not torch.accelerator.is_available())
+    state = PartialState(cpu=cpu or _is_for_cpu() or not torch.accelerator.is_available())
     found = Processes(state.process_index, state.num_processes, torch.device(state.device))
     PartialState._shared_state.clear()
     PartialState._shared_state.update(before)
     with _noting(found.interrupts):
         yield found if found.size > 1 else ALONE
+
+
+def _is_for_cpu() -> bool:
+    """Whether `accelerate launch --cpu`, or its configuration, says so."""
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
 def leave() -> None:

@@ -92,7 +92,8 @@ def saved(folder: RunFolder, run: Run) -> Saved | None:
         SettingsError: it is another run.
     """
     path = folder.path / PROGRESS
-    clear_drafts(folder.path)
+    if folder.writes:
+        clear_drafts(folder.path)
     if not path.exists():
         if (folder.path / RESULT).exists():
             raise FileError(f"{folder.path}: its run is over, so nothing is left to resume; leave out --resume.")
