@@ -212,11 +212,15 @@ def joined(*, cpu: bool) -> Iterator[Processes]:
         return
     before = dict(PartialState._shared_state)
     state = PartialState(cpu=cpu or _is_for_cpu() or not torch.accelerator.is_available())
-    found = Processes(state.process_index, state.num_processes, torch.device(state.device))
+    device = torch.device(state.device)
     PartialState._shared_state.clear()
     PartialState._shared_state.update(before)
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        yield ALONE
+        return
+    found = Processes(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
     with _noting(found.interrupts):
-        yield found if found.size > 1 else ALONE
+        yield found
 
 
 def _is_for_cpu() -> bool:
