@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 300.0  # seconds; a hang is a failure
+PATIENCE = 600.0  # seconds; a hang is a failure
 PRELOADED = ["torch._dynamo", "torch.distributed.fsdp", "torch.export", "accelerate", "several_works"]
 
 

@@ -150,9 +150,10 @@ class Processes:
         Raises:
             CompressionError: a process is gone.
         """
-        for value in values if not self.is_alone else ():
+        for value in () if self.is_alone else (value for value in values if value.numel()):
             whole = value.detach().contiguous()
-            self._collect(partial(torch.distributed.broadcast, whole, src=0))
+            raw = whole.reshape(-1).view(torch.uint8)  # since no backend knows all kinds of numbers
+            self._collect(partial(torch.distributed.broadcast, raw, src=0))
             value.detach().copy_(whole)
 
     def _exchanged(self, work: Callable[[], Any], *, tell: bool) -> list[Any]:
