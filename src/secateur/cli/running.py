@@ -22,7 +22,7 @@ from secateur.cli.recipes import in_words, matching, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
-from secateur.cli.seeking import Wanted, searched, to_text, told
+from secateur.cli.seeking import Wanted, check_alone, searched, to_text, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
@@ -121,11 +121,8 @@ def _intent(job: Job) -> str:
 def _checked(job: Job, folder: RunFolder, processes: Processes) -> tuple[Network, Data]:
     """The network and the data, after everything that can be refused before the long work."""
     network, data = opened(job.given)
-    if job.goal is not None and not processes.is_alone:
-        raise SettingsError(
-            f"a search works in one process, and {processes.size} were launched; search without the launcher, and give "
-            f"the {runfolder.RECIPE} that it writes to --recipe here, or name a --method."
-        )
+    if job.goal is not None:
+        check_alone(processes)
     network, data = network.on(processes.device), replace(data, task=replace(data.task, processes=processes))
     folder.check_space(size_bytes(network.model))
     if job.recipe.max_drop is not None and data.task.validation is None:
