@@ -58,7 +58,8 @@ def compress(  # noqa: PLR0913 - one group of options each
     rate = rate_of(given, loop.learning_rate)
     job = Job(given, recipe, place.out, place.force, loop.train, place.resume, rate, goal)
     finished = run(job, screen)
-    screen.show(finished.data, *summary(finished))
+    if not screen.is_silent:
+        screen.show(finished.data, *summary(finished))
     if finished.interrupted:
         screen.say("interrupted: what was finished is kept and written.")
         raise typer.Exit(INTERRUPTED)

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from secateur.cli.recipes import in_words, matching, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
-from secateur.cli.seeking import Wanted, as_data, reread, searched, told
+from secateur.cli.seeking import Wanted, as_data, check_alone, reread, searched, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
@@ -31,6 +32,7 @@ from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
+from secateur.processes import ALONE, Processes, joined
 from secateur.recipe import Recipe, Stage, to_dict
 from secateur.recipe import read as read_recipe
 from secateur.recovery import Recovery, train
@@ -86,23 +88,28 @@ def run(job: Job, screen: Screen) -> Finished:
         CompressionError: something is refused; what was finished before stays in the folder.
         KeyboardInterrupt: Ctrl-C ended it before it had a result; the message says what is there.
     """
-    with run_folder(job.out, force=job.force) as folder, noticing_interrupts() as interrupted:
+    with (
+        noticing_interrupts() as pressed,
+        joined(cpu=False) as processes,
+        run_folder(job.out, force=job.force, processes=processes) as folder,
+    ):
         try:
             with screen.progress("reading") as bars:
-                network, data = _checked(job, folder)
-                log = _log(network, data, job, folder, bars)
+                network, data = processes.jointly(lambda: _checked(job, folder, processes))
+                log = processes.jointly(lambda: _log(network, data, job, folder, bars))
                 bars.say(_intent(job))
-                network, note = _trained(network, data, job, log, bars)
-                job, search = _searched(network, data, job, log, bars)
-                result = _compressed(network, data, job, log, bars)
+                trained, note = _trained(network, data, job, log, bars)
+                decided, search = _searched(trained, data, job, log, bars)
+                result = _compressed(trained, data, decided, log, bars)
                 bars.doing("writing")
-                result = _described(result, network, data, job, (note, *search.said))
+                result = _described(result, trained, data, decided, (note, *search.said))
                 result = replace(result, settings={**result.settings, **search.settings})
-                folder.begin(_recipe_text(job))
-                result = _all_written(result, network, data, folder)
-                if not interrupted():
+                is_interrupted = pressed() or processes.interrupts.pressed
+                if folder.writes:
+                    result = _all_written(result, trained, data, decided, folder)
+                if folder.writes and not is_interrupted:
                     folder.finish()
-                return Finished(result, folder.files, interrupted())
+                return Finished(result, folder.files, is_interrupted)
         except KeyboardInterrupt as stop:
             found = ", ".join(folder.files.values())
             raise KeyboardInterrupt(f"interrupted; finished so far: {found or 'nothing'}.") from stop
@@ -120,9 +127,12 @@ def _intent(job: Job) -> str:
     return f"{done}, as long as validation quality falls by at most {recipe.max_drop:g} of 100 points"
 
 
-def _checked(job: Job, folder: RunFolder) -> tuple[Network, Data]:
+def _checked(job: Job, folder: RunFolder, processes: Processes) -> tuple[Network, Data]:
     """The network and the data, after everything that can be refused before the long work."""
     network, data = opened(job.given)
+    if job.goal is not None:
+        check_alone(processes)
+    network, data = network.on(processes.device), replace(data, task=replace(data.task, processes=processes))
     folder.check_space(size_bytes(network.model))
     if job.recipe.max_drop is not None and data.task.validation is None:
         raise SettingsError(f"{data.name}: has no validation data to judge a drop on; give --remove or another budget.")
@@ -164,16 +174,16 @@ def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tu
     reason = f"{network.new_head}; " if network.has_new_head else ""
     reason += "no weights were given, so " if job.train is None and not network.has_weights else ""
     note = f"{reason}the original was trained for {epochs} epochs first ({runfolder.ORIGINAL})"
+    processes = data.task.processes
     if log.start is not None:
-        return read(job.given, data, log.folder.place(runfolder.ORIGINAL)), note
+        return read(job.given, data, log.folder.place(runfolder.ORIGINAL)).on(processes.device), note
     bars.doing(f"training the original for {epochs} epochs")
     recovery = Recovery(epochs=epochs, learning_rate=job.learning_rate, seed=job.given.seed)
     done = train(network.model, data.task, recovery, watch=bars)
     if done.interrupted and not done.epochs:
         raise KeyboardInterrupt
     network = network.changed(done.model)
-    log.folder.begin(_recipe_text(job))
-    network.save(log.folder.place(runfolder.ORIGINAL))
+    processes.from_main(partial(_original_written, network, job, log.folder))
     if done.interrupted:
         raise KeyboardInterrupt
     return network, note
@@ -202,6 +212,11 @@ def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> t
     return job, Search(tuple(told(found)), settings)
 
 
+def _original_written(network: Network, job: Job, folder: RunFolder) -> None:
+    folder.begin(_recipe_text(job))
+    network.save(folder.place(runfolder.ORIGINAL))
+
+
 def _usual_epochs(network: Network) -> int:
     """How long an original is trained where nothing is said."""
     if not network.has_weights:
@@ -211,7 +226,9 @@ def _usual_epochs(network: Network) -> int:
 
 def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> Result[nn.Module]:
     """The result; the network after every kept round is written at once, and how far the run has come."""
-    latest = network if log.start is None else read(job.given, data, log.start.network)
+    latest = network
+    if log.start is not None:
+        latest = read(job.given, data, log.start.network).on(data.task.processes.device)
     start = None if log.start is None else log.start.progress(latest.model)
     total = sum(stage.rounds for stage in job.recipe.stages)
 
@@ -246,13 +263,15 @@ def _described(result: Result[Any], network: Network, data: Data, job: Job, said
     )
 
 
-def _all_written(result: Result[Any], network: Network, data: Data, folder: RunFolder) -> Result[Any]:
+def _all_written(result: Result[Any], network: Network, data: Data, job: Job, folder: RunFolder) -> Result[Any]:
     """Write what a run folder holds; gives the result with a note where ONNX had to be left out."""
+    folder.begin(_recipe_text(job))
+    task = replace(data.task, processes=ALONE)  # the others need not wait
     final = network.changed(result.model, result.plan if result.plan.removed or result.plan.layers else None)
     result = _saved(final, result, folder)
     write_text(folder.place(runfolder.PLAN), to_json(final.plan or result.plan))
     try:
-        export_onnx(result.model, folder.place(runfolder.ONNX), data.task)
+        export_onnx(result.model, folder.place(runfolder.ONNX), task)
     except ExportError as error:
         result = replace(result, notes=(*result.notes, f"{runfolder.ONNX} was not written: {error}"))
     text = result_to_json(result)

@@ -12,7 +12,9 @@ from torch import nn
 
 from secateur.cli.options import FINALISTS, RECOVERED, TRIALS, Amount, Choice, Given, Loop, Seek
 from secateur.cli.recipes import budget_from, rate_of
+from secateur.cli.runfolder import RECIPE
 from secateur.errors import SettingsError
+from secateur.processes import Processes
 from secateur.recovery import Recovery
 from secateur.report.figures import plural
 from secateur.searching import Effort, Found, Goal, Style, Tried, search
@@ -67,6 +69,19 @@ def wanted(given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek)
         protect=tuple(loop.protect),
         multiple_of=loop.multiple_of or 1,
     )
+
+
+def check_alone(processes: Processes) -> None:
+    """Refuse to search in several processes, which would each decide by their own clock.
+
+    Raises:
+        SettingsError: there are several.
+    """
+    if not processes.is_alone:
+        raise SettingsError(
+            f"a search works in one process, and {processes.size} were launched; search without the launcher, and give "
+            f"the {RECIPE} that it writes to --recipe here, or name a --method."
+        )
 
 
 def searched(wanted: Wanted, model: nn.Module, task: Task, study: Path, seed: int, watch: Watch) -> Found:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -53,17 +54,18 @@ def _layers(model: nn.Module, run: Run, stage: Stage, part: int) -> Cut:
     """One round's layers: all that are chosen together."""
     sites = find_layers(model, run.task)
     scores = score(model, sites, run.task, stage.method, watch=run.watch)
-    choices = select_layers(scores, sites, stage.part(part), become=stage.form, protect=stage.protect)
+    chosen = partial(select_layers, scores, sites, stage.part(part), become=stage.form, protect=stage.protect)
+    choices = run.task.processes.from_main(chosen)
     begun = time.perf_counter()
     found = replace_layers(model, sites, choices, run.task, become=stage.form, solve=stage.compensate != "none")
-    chosen = {name for choice in choices for name in choice.activations}
+    gone = {name for choice in choices for name in choice.activations}
     folded = fold(found.model, run.task) if stage.fold and choices else Folded(found.model, (), ())
     return Cut(
         cut=found.cut,
         mended=folded.model,
         plan=Plan(stage.method.name, layers=found.plan.layers + folded.edits),
         scores=tuple(
-            SiteScores(name, tuple(values.tolist()), (0,) if name in chosen else ())
+            SiteScores(name, tuple(values.tolist()), (0,) if name in gone else ())
             for name, values in scores.values.items()
         ),
         folds=found.folds,
@@ -83,7 +85,8 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
         scores = score(done.mended, sites, task, stage.method, watch=run.watch)
         widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
-        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        chosen = partial(select, scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        plan = task.processes.from_main(chosen)
         steady = of_plan(done.mended, sites, task, stage.method, plan, watch=run.watch) if stage.stability else ()
         small, plan = certified(done.mended, plan, task)
         begun = time.perf_counter()

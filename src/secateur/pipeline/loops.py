@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from secateur.budget import Share
 from secateur.errors import DataError
 from secateur.finding import find_sites
+from secateur.inference import device_of
 from secateur.measurement import measure
 from secateur.pipeline.outcome import result_of
 from secateur.pipeline.progress import Place, Progress, Run, Watch
@@ -16,6 +18,7 @@ from secateur.pipeline.rounds import next_round
 from secateur.plan import Plan
 from secateur.recipe import Recipe, recipe_of
 from secateur.result import Result, Step
+from secateur.sharing import check_alike, shared
 from secateur.sites import Sites
 from secateur.task import Task
 from secateur.width import copied
@@ -39,10 +42,22 @@ def compress(
     and recipe, a run goes on where it was, to the same end. Ctrl-C during recovery ends the run with what is finished,
     and a note says so.
 
+    Started by `accelerate launch` or `torchrun`, all processes have to call it, with the same model and all of the
+    data: they share the work, and all get the plan and, up to rounding, the network of one process. `watch` and
+    `on_round` are called in the main one.
+
     Raises:
         CompressionError: something is refused; the message says what and how to go on.
     """
-    run = Run(model, task, recipe_of(recipe), watch)
+    with shared(task, device_of(model)) as together:
+        check_alike(model, together)
+        run = Run(model, together, recipe_of(recipe), watch if together.processes.is_main else None)
+        return _compressed(run, on_round, start)
+
+
+def _compressed(run: Run, on_round: OnRound, start: Progress | None) -> Result[nn.Module]:
+    """The result of a run, from its beginning or from where it was."""
+    model, task = run.original, run.task
     if run.recipe.max_drop is not None and task.validation is None:
         raise DataError(
             f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
@@ -75,5 +90,5 @@ def _through(line: Progress, run: Run, number: int, on_round: OnRound) -> Progre
         if len(line.rounds) == done and not isinstance(stage.budget, Share):
             break  # nothing was removed, nor would the stage's next round remove anything
         if len(line.rounds) > done and line.rounds[-1].kept and on_round:
-            on_round(line)
+            run.task.processes.from_main(partial(on_round, line))
     return line

@@ -43,7 +43,8 @@ def _timed(line: Progress, run: Run) -> tuple[Step, ...]:
     if others:
         ends.append((line.model, measure(line.model, run.task, latency=False)))
     models = [model for model, _ in ends]
-    times = zip(*(compare_latency(models, run.task, size) for size in BATCH_SIZES), strict=True)
+    by_size = run.task.processes.from_main(lambda: [compare_latency(models, run.task, size) for size in BATCH_SIZES])
+    times = zip(*by_size, strict=True)
     found = [
         with_test(model, replace(measured, latency=latency), run.task)
         for (model, measured), latency in zip(ends, times, strict=True)

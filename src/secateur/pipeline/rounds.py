@@ -1,5 +1,6 @@
 """One round of the line: cuts, compensation, recovery, and whether it is kept."""
 
+import hashlib
 import time
 from collections import Counter
 from dataclasses import replace
@@ -12,6 +13,7 @@ from secateur.errors import BudgetError, ModelError
 from secateur.measurement import measure
 from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
+from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
 from secateur.result import Measurement, Round, Step
@@ -29,6 +31,7 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
         if number == 1:
             raise
         return replace(line, notes=(*line.notes, f"round {number}: {error}"), is_over=True)
+    run.task.processes.agree(f"round {number}: the plan", _mark_of(cut.plan))
     if not cut.removes and isinstance(stage.budget, Share) and (earlier or part + 1 < stage.rounds):
         return line  # a round's share of so few units is less than one
     if not cut.removes:
@@ -42,6 +45,15 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
         steps.append(_step("recovered", number, recovered.model, run.task, begun))
     finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs, halves=cut.halves)
     return _judged(line, run, finished, recovered, tuple(steps))
+
+
+def _mark_of(plan: Plan) -> str:
+    """A checksum of what a plan changes, without what is measured."""
+    changes = [
+        (part.cuts, part.attributes, part.biased, [layer.changes for layer in part.layers])
+        for part in (plan, *plan.steps)
+    ]
+    return hashlib.sha256(repr(changes).encode()).hexdigest()
 
 
 def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, steps: tuple[Step, ...]) -> Progress:

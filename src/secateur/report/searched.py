@@ -13,9 +13,9 @@ _STATES = {"whole": "", "cut short": "cut short", "refused": "refused"}
 
 def searched(result: Result[Any]) -> Html:
     """How the best candidate came to be found, and every candidate; nothing where a method was named."""
-    found = result.settings.get("search")
     if not is_searched(result):
         return Html("")
+    found: dict[str, Any] = result.settings["search"]
     intro = (
         f"{figures.plural(len(found['tried']), 'candidate')} for {found['goal']}. Each was cut and mended without "
         "training; its distance is how far its outputs then are from the original's, on rows that none was made with. "
