@@ -13,7 +13,7 @@ from secateur.surgery import apply
 from secateur.task import Arguments
 from secateur.timing.calls import Call, calls_of
 from secateur.timing.places import place_of
-from secateur.timing.stopwatch import Stopwatch, Work, stopwatch_on
+from secateur.timing.stopwatch import Stopwatch, stopwatch_on
 from secateur.timing.table import Table, read
 from secateur.tracing import Example, arguments_of_example
 
@@ -77,7 +77,7 @@ def clock_for(
         own = _time_of(model, of_size(arguments, batch_size), stopwatch)
     known = _total(table, calls, threads)
     with using_threads(threads):
-        per_call = min(max(own - known, 0.0) / max(len(calls), 1), stopwatch.time(_module_call(device)))
+        per_call = min(max(own - known, 0.0) / max(len(calls), 1), _overhead(device, stopwatch))
     original = measure_latency(model, example, batch_size, threads=threads).median_ms
     return Clock(original, batch_size, threads, model, arguments, table, per_call, whole=known + per_call * len(calls))
 
@@ -98,7 +98,8 @@ def _time_of(model: nn.Module, arguments: Arguments, stopwatch: Stopwatch) -> fl
         return stopwatch.time(lambda: predict(arguments))
 
 
-def _module_call(device: torch.device) -> Work:
-    """A call of a module that has nothing to do: the most that Python is taken to need for an operator."""
+def _overhead(device: torch.device, stopwatch: Stopwatch) -> float:
+    """What Python needs for a module's call beside the operator in it: the most that any call is taken to need."""
     module, nothing = nn.ReLU(), torch.zeros(1, device=device)
-    return lambda: module(nothing)
+    times = (stopwatch.time(work) for work in (lambda: module(nothing), lambda: torch.ops.aten.relu.default(nothing)))
+    return max(next(times) - next(times), 0.0)

@@ -6,7 +6,7 @@ less about them than about the machine; what they take in turns does not.
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ Work = Callable[[], Any]
 
 _GROUP_NS = 100_000  # calls shorter than this are timed several together
 _BUDGET_NS = 4_000_000  # as long as one call is timed, turns of the reference left out
-_LEAST, _MOST = 5, 15  # readings
+_LEAST, _MOST = 5, 20  # readings
 _FREED = 7 * 1024 * 1024  # floats; the C library keeps blocks of up to 32 MiB
 _ROWS, _WIDTH = 64, 256  # of the reference: 4 million multiply-adds
 
@@ -30,18 +30,16 @@ class Stopwatch:
     reference: Work = field(repr=False)
 
     def time(self, work: Work) -> float:
-        """How many calls of the reference take as long as one of the work: the median over some turns."""
+        """How many calls of the reference take as long as one of the work, when little disturbs them: quartiles."""
         work()
         once = max(self._nanoseconds(work, 1), 1)
         calls = max(1, _GROUP_NS // once)
         readings = min(max(_BUDGET_NS // (once * calls), _LEAST), _MOST)
-        beside = [self._nanoseconds(self.reference, 1)]
-        ratios = []
+        beside, taken = [self._nanoseconds(self.reference, 1)], []
         for _ in range(readings):
-            taken = self._nanoseconds(work, calls) / calls
+            taken.append(self._nanoseconds(work, calls) / calls)
             beside.append(self._nanoseconds(self.reference, 1))
-            ratios.append(2 * taken / (beside[-1] + beside[-2]))
-        return statistics.median(ratios)
+        return _quiet(taken) / _quiet(beside)
 
     def _nanoseconds(self, work: Work, calls: int) -> int:
         start = self._now()
@@ -56,6 +54,10 @@ class Stopwatch:
         elif self.threads == 1:
             return time.thread_time_ns()
         return time.perf_counter_ns()
+
+
+def _quiet(times: Sequence[float]) -> float:
+    return statistics.quantiles(times, n=4, method="inclusive")[0]
 
 
 def stopwatch_on(device: torch.device, threads: int) -> Stopwatch:
