@@ -13,6 +13,7 @@ from secateur.finding import find_sites
 from secateur.folding import Folded, fold
 from secateur.halves import of_plan
 from secateur.methods import score
+from secateur.pipeline.clocks import clock_of
 from secateur.pipeline.progress import Run
 from secateur.plan import Plan
 from secateur.recipe import Stage
@@ -83,7 +84,8 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
         scores = score(done.mended, sites, task, stage.method, watch=run.watch)
         widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
-        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        clock = clock_of(run.clocks, budget, done.mended)
+        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of, clock=clock)
         steady = of_plan(done.mended, sites, task, stage.method, plan, watch=run.watch) if stage.stability else ()
         small, plan = certified(done.mended, plan, task)
         begun = time.perf_counter()

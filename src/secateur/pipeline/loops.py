@@ -10,6 +10,7 @@ from secateur.budget import Share
 from secateur.errors import DataError
 from secateur.finding import find_sites
 from secateur.measurement import measure
+from secateur.pipeline.clocks import clocks_for
 from secateur.pipeline.outcome import result_of
 from secateur.pipeline.progress import Place, Progress, Run, Watch
 from secateur.pipeline.rounds import next_round
@@ -47,6 +48,7 @@ def compress(
         raise DataError(
             f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
         )
+    run = replace(run, clocks=clocks_for(model, task, run.recipe))
     of_units = any(stage.method.granularity == "unit" for stage in run.recipe.stages)
     sites = find_sites(model, task) if of_units else Sites(())
     line = _begun(run) if start is None else replace(start, model=copied(start.model))

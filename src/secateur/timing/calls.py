@@ -67,7 +67,8 @@ def calls_of(model: nn.Module, arguments: Arguments, batch_size: int) -> tuple[C
     make the same calls.
     """
     if batch_size > _DIRECT:
-        found = _scaled(*(_run(model, of_size(arguments, rows)) for rows in _SMALL), batch_size)
+        two, three = (_run(model, of_size(arguments, rows)) for rows in _SMALL)
+        found = _scaled(two, three, batch_size)
         if found is not None:
             return found
     return _run(model, of_size(arguments, batch_size))
@@ -85,7 +86,7 @@ class _Recorder(TorchDispatchMode):
     """Writes down every call beneath autograd."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
 
     def __torch_dispatch__(
