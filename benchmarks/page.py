@@ -6,6 +6,7 @@ from benchmarks import (
     bert_section,
     best,
     cifar_section,
+    cost_section,
     coverage_section,
     depth_section,
     embedder_section,
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "coverage": coverage_section.coverage,
     "coverage_first": coverage_section.coverage,
     "speed": speed_section.speed,
+    "cost_model": cost_section.cost_model,
 }
 STANDING_IN = ("coverage_first",)  # experiments that a larger one is to replace
 INTRODUCTION = """# Results

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from secateur import methods
-    from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select, select_layers
+    from secateur.budget import Below, Count, Latency, Macs, Params, Share, plan_of, select, select_layers
     from secateur.compensation import compensate, repair
     from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
@@ -40,6 +40,7 @@ __all__ = [
     "CompressionError",
     "Count",
     "Goal",
+    "Latency",
     "Macs",
     "Params",
     "Plan",
@@ -84,7 +85,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select", "select_layers"),
+    "budget": ("Below", "Count", "Latency", "Macs", "Params", "Share", "plan_of", "select", "select_layers"),
     "compensation": ("compensate", "repair"),
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),

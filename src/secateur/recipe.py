@@ -2,29 +2,30 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from secateur import methods
-from secateur.budget import Become, Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget import Become, Budget, Count, Latency, Macs, Params, Share
 from secateur.budget.layers import BECOMES
 from secateur.budget.ranking import nearest
+from secateur.budget.written import BUDGETS, budget_of, settings_of
 from secateur.compensation import HOWS, How
 from secateur.errors import FileError, SettingsError, UnknownNameError
 from secateur.recovery import Recovery
 from secateur.scores import Method
 
 _FORMS: Mapping[str, Become] = {"linear_fit": "collapse", "block_influence": "drop"}
-BUDGETS = ("share", "count", "below", "params", "macs")
 
 
 @dataclass(frozen=True)
 class Stage:
     """One method under one budget: what is removed, in how many rounds, and what is done after each.
 
-    The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
-    `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
+    The budget is for the whole stage; each round does an equal part of it (`Below`, whole numbers of `Params` and
+    `Macs`, and milliseconds: all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew
+    after each site.
     `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
     `stability` scores two halves of the data as well, at the price of one more pass in each round.
     With a method of layers, `become` says what those that go turn into (see `replace_layers`): by default `collapse`
@@ -57,7 +58,7 @@ class Stage:
         if self.compensate not in HOWS:
             raise UnknownNameError("compensation", self.compensate, HOWS)
         match self.budget:
-            case Params() | Macs() | Share(_, "model") if self.one_by_one:
+            case Params() | Macs() | Latency() | Share(_, "model") if self.one_by_one:
                 remedy = "give a share of each site, count or below."
                 raise SettingsError(f"one_by_one goes site by site, and {self.budget} is for all; {remedy}")
             case Count(int() as units) if units < self.rounds:
@@ -95,10 +96,8 @@ class Stage:
                 return Count({site: _due(share, *width) for site, width in widths.items()})
             case Share(ratio, of):
                 return Share(1.0 - (1.0 - ratio) ** (1.0 / n), of)
-            case Params(float() as limit):
-                return Params(limit ** (1.0 / n))
-            case Macs(float() as limit):
-                return Macs(limit ** (1.0 / n))
+            case Params(float() as limit) | Macs(float() as limit) | Latency(limit, "x"):
+                return replace(self.budget, limit=limit ** (1.0 / n))
             case Count(int() as units):
                 return Count(_part(units, number, n))
             case Count(Mapping() as units):
@@ -196,33 +195,11 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return data
 
 
-def budget_of(settings: Mapping[str, Any]) -> Budget | None:
-    """The one budget among settings `share`, `count`, `below`, `params`, `macs`, with `of` and `relative`."""
-    given = [name for name in BUDGETS if settings.get(name) is not None]
-    if len(given) > 1:
-        raise SettingsError(f"{' and '.join(given)} are given; a stage has one budget.")
-    if not given:
-        return None
-    value = settings[given[0]]
-    amount: Any = parse(value) if isinstance(value, str) else value
-    match given[0]:
-        case "share":
-            return Share(float(amount), settings.get("of") or "site")
-        case "count":
-            counts = amount.values() if isinstance(amount, Mapping) else [amount]
-            if not all(isinstance(count, int) for count in counts):
-                raise SettingsError(f"count is {value!r}; give a whole number of units, or one for each site.")
-            return Count(amount)
-        case "below":
-            return Below(float(amount), bool(settings.get("relative", False)))
-        case "params":
-            return Params(amount)
-    return Macs(amount)
-
-
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become", "fold", "stability"))
+    _check_keys(
+        "stage", data, (*known, "one_by_one", "multiple_of", "become", "fold", "stability", "batch_size", "threads")
+    )
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -269,17 +246,7 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
     settings = {f.name: getattr(stage.method, f.name) for f in fields(stage.method)}  # type: ignore[arg-type]
     if settings:
         data["settings"] = settings
-    match stage.budget:
-        case Share(ratio, of):
-            data |= {"share": ratio, "of": of}
-        case Count(units):
-            data |= {"count": dict(units) if isinstance(units, Mapping) else units}
-        case Below(threshold, relative):
-            data |= {"below": threshold, "relative": relative}
-        case Params(limit):
-            data |= {"params": limit}
-        case Macs(limit):
-            data |= {"macs": limit}
+    data |= settings_of(stage.budget)
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
     data |= {"become": stage.form, "fold": stage.fold} if stage.method.granularity == "layer" else {}

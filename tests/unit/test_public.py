@@ -11,6 +11,7 @@ NAMES = [
     "Below",
     "CompressionError",
     "Count",
+    "Latency",
     "Macs",
     "Params",
     "Plan",

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from secateur import methods
-from secateur.budget import Below, Budget, Count, Macs, Params, Share
+from secateur.budget import Below, Budget, Count, Latency, Macs, Params, Share
+from secateur.budget.written import BUDGETS, budget_of
 from secateur.cli.opening import hub_name
 from secateur.cli.options import (
     DROP,
@@ -24,7 +25,7 @@ from secateur.cli.options import (
     Loop,
 )
 from secateur.errors import SettingsError, UnknownNameError
-from secateur.recipe import Recipe, Stage, budget_of, read
+from secateur.recipe import Recipe, Stage, read
 from secateur.recovery import Recovery
 from secateur.scores import Method
 
@@ -35,7 +36,7 @@ _READERS: Mapping[Any, tuple[Callable[[str], Any], str]] = {
     float: (float, "a number"),
     bool: (_SWITCHES.__getitem__, "true or false"),
 }
-_NAMES = {"share": "--remove", "count": "--count", "below": "--below", "params": "--params", "macs": "--macs"}
+_NAMES = {name: f"--{name}" for name in BUDGETS} | {"share": "--remove"}
 
 
 def recipe_of(given: Given, choice: Choice, amount: Amount, loop: Loop) -> Recipe:
@@ -100,15 +101,22 @@ def budget_from(amount: Amount) -> Budget | None:
         "below": amount.below,
         "params": amount.params,
         "macs": amount.macs,
+        "latency": amount.latency,
     }
     given = [_NAMES[name] for name, value in settings.items() if value is not None]
     if len(given) > 1:
         raise typer.BadParameter(f"give only one of {' and '.join(given)}.")
-    for name, needed, extra in (("--of", "--remove", amount.of), ("--relative", "--below", amount.relative)):
+    for name, needed, extra in (
+        ("--of", "--remove", amount.of),
+        ("--relative", "--below", amount.relative),
+        ("--latency-rows", "--latency", amount.latency_rows is not None),
+        ("--latency-threads", "--latency", amount.latency_threads is not None),
+    ):
         if extra and given != [needed]:
             raise typer.BadParameter(f"{name} goes with {needed}.")
     try:
-        return budget_of({**settings, "of": amount.of, "relative": amount.relative})
+        beside = {"batch_size": amount.latency_rows, "threads": amount.latency_threads}
+        return budget_of({**settings, **beside, "of": amount.of, "relative": amount.relative})
     except SettingsError as error:
         raise SettingsError(f"{given[0]}: {error}") from error
 
@@ -128,6 +136,8 @@ def in_words(stage: Stage) -> str:
             return f"units until {_share(limit)} of the parameters are left"
         case Macs(limit):
             return f"units until {_share(limit)} of the multiply-adds are left"
+        case Latency(limit, unit):
+            return f"units until a call takes {_share(limit) + ' of the time' if unit == 'x' else f'{limit:g} ms'}"
 
 
 def _of_layers(stage: Stage) -> str:

@@ -2,18 +2,20 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
-from secateur.budget import select, select_layers
+from secateur.budget import Budget, select, select_layers
 from secateur.compensation import repair
 from secateur.composing import compose
 from secateur.finding import find_sites
 from secateur.folding import Folded, fold
 from secateur.halves import of_plan
 from secateur.methods import score
+from secateur.pipeline.clocks import clock_of
 from secateur.pipeline.progress import Run
 from secateur.plan import Plan
 from secateur.recipe import Stage
@@ -85,8 +87,9 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
         scores = score(done.mended, sites, task, stage.method, watch=run.watch)
         widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
-        chosen = partial(select, scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
-        plan = task.processes.from_main(chosen)
+        model = done.mended
+        select_now = partial(select, scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        plan = task.processes.from_main(partial(_selected, select_now, run, budget, model))
         steady = of_plan(done.mended, sites, task, stage.method, plan, watch=run.watch) if stage.stability else ()
         small, plan = certified(done.mended, plan, task)
         begun = time.perf_counter()
@@ -101,6 +104,11 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
             repairing=done.repairing + time.perf_counter() - begun,
         )
     return done
+
+
+def _selected(select_now: Callable[..., Plan], run: Run, budget: Budget, model: nn.Module) -> Plan:
+    """The plan under a budget; where that is a latency, by a clock for this network."""
+    return select_now(clock=clock_of(run.clocks, budget, model))
 
 
 def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from secateur.errors import DataError
 from secateur.finding import find_sites
 from secateur.inference import device_of
 from secateur.measurement import measure
+from secateur.pipeline.clocks import clocks_for
 from secateur.pipeline.outcome import result_of
 from secateur.pipeline.progress import Place, Progress, Run, Watch
 from secateur.pipeline.rounds import next_round
@@ -62,6 +63,7 @@ def _compressed(run: Run, on_round: OnRound, start: Progress | None) -> Result[n
         raise DataError(
             f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
         )
+    run = replace(run, clocks=clocks_for(model, task, run.recipe))
     of_units = any(stage.method.granularity == "unit" for stage in run.recipe.stages)
     sites = find_sites(model, task) if of_units else Sites(())
     line = _begun(run) if start is None else replace(start, model=copied(start.model))

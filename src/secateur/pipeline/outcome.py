@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from torch import nn
 
 from secateur.measurement import compare_latency, measure
+from secateur.pipeline.clocks import told
 from secateur.pipeline.control import inherited, trained_from_scratch, with_test
 from secateur.pipeline.progress import Progress, Run
 from secateur.recipe import to_dict
@@ -32,7 +33,11 @@ def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
         pinned=tuple((pin.name, pin.units, f"{pin.operator}: {pin.reason}") for pin in sites.pinned),
         settings=to_dict(run.recipe),
         versions=_versions(),
-        notes=(*line.notes, *(inherited(line.model) if control else ())),
+        notes=(
+            *line.notes,
+            *told(run.clocks, run.original, line.model, task),
+            *(inherited(line.model) if control else ()),
+        ),
     )
 
 

@@ -1,10 +1,11 @@
 """How far a run has come, and what stays the same in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
+from secateur.pipeline.clocks import Clocks
 from secateur.plan import Plan
 from secateur.recipe import Recipe
 from secateur.result import Event, Round, Step
@@ -21,6 +22,7 @@ class Run:
     task: Task
     recipe: Recipe
     watch: Watch
+    clocks: Clocks = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,6 @@
 from secateur.searching.candidates import Style
 from secateur.searching.goal import Goal
 from secateur.searching.outcome import Found, Tried
-from secateur.searching.search import Effort, search
+from secateur.searching.exploring import Effort, search
 
 __all__ = ["Effort", "Found", "Goal", "Style", "Tried", "search"]
