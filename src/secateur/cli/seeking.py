@@ -53,7 +53,7 @@ def wanted(given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek)
     if not is_open or not (limited or (budget is None and loop.max_drop is not None)):
         named = [f"--{name}" for name, value in asdict(seek).items() if value is not None]
         if named:
-            why = "needs --macs, --params or --max-drop, and neither --method nor --recipe"
+            why = "needs --macs, --params, --latency or --max-drop, and neither --method nor --recipe"
             raise typer.BadParameter(f"{' and '.join(named)}: a search {why}.")
         return None
     _check_open(loop)

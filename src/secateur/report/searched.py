@@ -45,9 +45,19 @@ def _course(tried: list[dict[str, Any]]) -> Html:
 
 def _table(found: dict[str, Any], metric: str) -> Html:
     name = quality_name(metric)
-    columns = ("Candidate", "Method", "Spread", "Layers", "MACs left", "Parameters left", "Distance", name)
+    columns = (
+        "Candidate",
+        "Method",
+        "Spread",
+        "Layers",
+        "MACs left",
+        "Parameters left",
+        "Time left (predicted)",
+        "Distance",
+        name,
+    )
     rows = (_row(one, found) for one in found["tried"])
-    return table("Candidates", (*columns, f"{name}, whole line"), rows, numeric=(2, 3, 4, 5, 6, 7, 8))
+    return table("Candidates", (*columns, f"{name}, whole line"), rows, numeric=(2, 3, 4, 5, 6, 7, 8, 9))
 
 
 def _row(one: dict[str, Any], found: dict[str, Any]) -> Row:
@@ -62,6 +72,7 @@ def _row(one: dict[str, Any], found: dict[str, Any]) -> Row:
             figures.percent(one["temper"]),
             str(one["layers"]),
             *(figures.NOTHING if share is None else figures.percent(share) for share in left),
+            _time(one.get("predicted_ms"), found.get("milliseconds")),
             figures.score(one["distance"]),
             _points(one["quality"]),
             _points(one["recovered"]),
@@ -72,3 +83,7 @@ def _row(one: dict[str, Any], found: dict[str, Any]) -> Row:
 
 def _points(quality: float | None) -> str:
     return figures.NOTHING if quality is None else f"{quality:.2f}"
+
+
+def _time(milliseconds: float | None, whole: float | None) -> str:
+    return figures.percent(milliseconds / whole) if milliseconds and whole else figures.NOTHING

@@ -8,14 +8,16 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from secateur.budget import Params, cost
+from secateur.budget import Params, cost, plan_of
 from secateur.scores import Scores
 from secateur.searching.goal import Limit
 from secateur.searching.sensitivity import SHARES, Curve
 from secateur.sites import Site, Sites
+from secateur.timing import Clock
 
 _GRID = np.linspace(0.0, 1.0, 65)[1:]
 _LEAST = 1e-9  # a distance that counts as none
+_CHEAPEST = 1e-4  # of the whole: what costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,20 @@ class Shape:
     bare: float = 0.0
 
 
-def prices(sites: Sites, limit: Limit) -> dict[str, float]:
-    """What half of a site's units cost, each site alone, as a share of the whole; never nothing."""
+def prices(sites: Sites, limit: Limit, clock: Clock | None = None) -> dict[str, float]:
+    """What half of a site's units cost, each site alone, as a share of the whole; never nothing.
 
-    def of(removed: Mapping[str, tuple[int, ...]]) -> int:
+    Milliseconds are predicted by the clock.
+    """
+
+    def of(removed: Mapping[str, tuple[int, ...]]) -> float:
+        if clock is not None:
+            return clock.after(plan_of(sites, removed)) if removed else clock.now()
         left = cost(sites, removed)
         return left.parameters if isinstance(limit, Params) else left.macs
 
     whole = of({})
-    return {site.name: max(whole - of(_half(site, sites)), 1) / max(whole, 1) for site in sites}
+    return {site.name: max((whole - of(_half(site, sites))) / whole, _CHEAPEST) for site in sites}
 
 
 def spread(

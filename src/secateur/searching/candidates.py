@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from secateur import methods
-from secateur.budget import Cost, Count, Macs, Params, cost, select
+from secateur.budget import Cost, Count, Latency, Macs, Params, cost, select
 from secateur.compensation import repair
 from secateur.errors import CompressionError
 from secateur.plan import Plan
@@ -19,6 +19,7 @@ from secateur.searching.goal import Goal, Limit
 from secateur.searching.outcome import State, Tried
 from secateur.searching.sensitivity import Curve
 from secateur.surgery import apply
+from secateur.timing import Clock
 
 HALVINGS = 5  # of the way to what can be had
 QUARTER = 4  # of the effort: what shows which candidates are not worth the rest
@@ -51,6 +52,8 @@ class Workshop:
 
     bench: Bench
     style: Style
+    clock: Clock | None = None  # of the original, where a limit is one of latency
+    _prices: dict[int, Mapping[str, float]] = field(default_factory=dict)
     _bases: dict[int, Base] = field(default_factory=dict)
     _curves: dict[str, Curve] = field(default_factory=dict)
 
@@ -82,11 +85,24 @@ class Workshop:
         curves = self.profile(candidate.method) if candidate.shape != Shape() else {}
         known = {name: curve for name, curve in curves.items() if name in sites.names}
         free = replace(sites, sites=tuple(site for site in sites if not curves or site.name in known))
-        price = prices(sites, candidate.limit)
+        price = self._price(candidate) if curves else {}
+        clock = self._clock(candidate)
         scores = spread(base.scores[candidate.method], free, candidate.shape, known, price)
         stay = {*sites.matching(self.style.protect), *(set(sites.names) - set(free.names))}
-        limit = _absolute(candidate.limit, self.whole)
-        return select(scores, sites, limit, protect=tuple(stay), multiple_of=self.style.multiple_of)
+        limit = _absolute(candidate.limit, self.whole, clock)
+        return select(scores, sites, limit, protect=tuple(stay), multiple_of=self.style.multiple_of, clock=clock)
+
+    def _clock(self, candidate: Candidate) -> Clock | None:
+        """Predicts the network that a candidate is cut from; None where the limit is none of latency."""
+        if self.clock is None or not isinstance(candidate.limit, Latency):
+            return None
+        return self.clock.on(self.base(candidate.layers).model)
+
+    def _price(self, candidate: Candidate) -> Mapping[str, float]:
+        if candidate.layers not in self._prices:
+            sites = self.base(candidate.layers).sites
+            self._prices[candidate.layers] = prices(sites, candidate.limit, self._clock(candidate))
+        return self._prices[candidate.layers]
 
     def tried(self, candidate: Candidate, number: int, go_on: GoOn = lambda _: True) -> Tried:
         """What becomes of a candidate; `go_on` says from its distance at a quarter of the effort whether to finish."""
@@ -96,7 +112,14 @@ class Workshop:
             plan = self.planned(candidate)
             counts = {name: len(units) for name, units in plan.removed.items()}
             left = cost(self.base(candidate.layers).sites, plan.removed)
-            record = replace(record, counts=counts, parameters=left.parameters, macs=left.macs)
+            clock = self._clock(candidate)
+            record = replace(
+                record,
+                counts=counts,
+                parameters=left.parameters,
+                macs=left.macs,
+                predicted_ms=clock.after(plan) if clock else None,
+            )
             judged, state = self._judged(candidate, plan, go_on)
         except CompressionError as error:
             return replace(record, state="refused", reason=str(error), seconds=time.perf_counter() - begun)
@@ -148,13 +171,15 @@ class Workshop:
         return Recipe((depth, width) if tried.layers else (width,), max_drop=max_drop)
 
 
-def _absolute(limit: Limit, whole: Cost) -> Limit:
+def _absolute(limit: Limit, whole: Cost, clock: Clock | None) -> Limit:
     """A limit as a number: a share is one of the original, also where layers have gone from it."""
     match limit:
         case Params(float() as share):
             return Params(max(int(share * whole.parameters), 1))
         case Macs(float() as share):
             return Macs(max(int(share * whole.macs), 1))
+        case Latency(share, "x") if clock is not None:
+            return replace(limit, limit=share * clock.original, unit="ms")
     return limit
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from secateur.budget import Latency
 from secateur.errors import BudgetError, CompressionError
 from secateur.pipeline import compress
 from secateur.result import Event
@@ -15,6 +16,7 @@ from secateur.searching.goal import Goal
 from secateur.searching.outcome import Found, Tried
 from secateur.searching.sensitivity import Watch
 from secateur.task import Task
+from secateur.timing import clock_for
 
 TRIALS = 32
 FINALISTS = 3
@@ -65,7 +67,11 @@ def search(
 
 def searched(bench: Bench, goal: Goal, effort: Effort, style: Style) -> Found:
     """The recipe of the best network under a goal, of a network that is scored already."""
-    shop = Workshop(bench, style)
+    limit = goal.limit
+    clock = None
+    if isinstance(limit, Latency):
+        clock = clock_for(bench.base.model, bench.task, limit.batch_size, limit.threads)
+    shop = Workshop(bench, style, clock)
     tried = _explored(shop, goal, effort)
     whole = [one for one in tried if one.state == "whole"]
     if not whole:
@@ -83,6 +89,7 @@ def searched(bench: Bench, goal: Goal, effort: Effort, style: Style) -> Found:
         quality=bench.quality,
         parameters=shop.whole.parameters,
         macs=shop.whole.macs,
+        milliseconds=clock.original if clock else None,
         notes=bench.notes,
     )
 

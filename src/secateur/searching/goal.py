@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from secateur.budget import Macs, Params
+from secateur.budget import Latency, Macs, Params
 from secateur.errors import SettingsError
 
-Limit = Params | Macs
+Limit = Params | Macs | Latency
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Goal:
                 words.append(f"{_amount(limit)} parameters left")
             case Macs(limit):
                 words.append(f"{_amount(limit)} multiply-adds left")
+            case Latency(limit, unit):
+                rows, threads = self.limit.batch_size, self.limit.threads
+                words.append(
+                    f"{limit:g} {'of the' if unit == 'x' else 'ms'} latency left ({rows} rows, {threads} threads)"
+                )
         if self.max_drop is not None:
             words.append(f"at most {self.max_drop:g} points lost")
         return ", ".join(words)

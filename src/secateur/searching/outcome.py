@@ -28,6 +28,7 @@ class Tried:
     seconds: float
     parameters: int = 0
     macs: int = 0
+    predicted_ms: float | None = None  # where the limit is one of latency
     distance: float | None = None
     quality: float | None = None
     recovered: float | None = None
@@ -40,7 +41,8 @@ class Found:
     """The best recipe, everything that was tried on the way, and the original on the same terms.
 
     `chosen` is the number of the candidate that the recipe makes. `quality` is the original's on the rows that
-    candidates are compared on, `parameters` and `macs` what it costs. `notes` say what was left out, and why.
+    candidates are compared on, `parameters`, `macs` and, where the
+    limit is one of latency, `milliseconds` what it costs. `notes` say what was left out, and why.
     """
 
     recipe: Recipe
@@ -50,6 +52,7 @@ class Found:
     quality: float | None
     parameters: int
     macs: int
+    milliseconds: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
