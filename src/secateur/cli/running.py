@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from secateur import methods, report, sources
-from secateur.budget import select, select_layers
+from secateur.budget import Count, select, select_layers
 from secateur.cli import resuming, runfolder
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
@@ -29,6 +29,7 @@ from secateur.errors import ExportError, ModelError, PlanError, SettingsError
 from secateur.export import export_onnx
 from secateur.finding import find_sites
 from secateur.huggingface import save_pretrained
+from secateur.masking import rows_of
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
@@ -120,8 +121,7 @@ def _intent(job: Job) -> str:
     if job.goal is not None:
         return f"searching for the best network with {job.goal.goal}: {plural(job.goal.trials, 'candidate')}"
     recipe = job.recipe
-    stages = (f"{in_words(stage)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages)
-    done = "removing " + ", then ".join(stages)
+    done = ", then ".join(in_words(stage) for stage in recipe.stages)
     if recipe.max_drop is None:
         return done
     return f"{done}, as long as validation quality falls by at most {recipe.max_drop:g} of 100 points"
@@ -146,8 +146,12 @@ def _check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
     chance = methods.get("chance", granularity=granularity)
     if granularity == "layer":
         layers = find_layers(model, data.task)
+        if stage.form == "mask":
+            rows_of(model, layers)
+            return
         scores = chance.score(model, layers, data.task)
-        select_layers(scores, layers, stage.part(0), become=stage.form, protect=stage.protect)
+        budget = Count(1) if stage.to_the_end else stage.part(0)
+        select_layers(scores, layers, budget, become=stage.form, protect=stage.protect)
         return
     sites = find_sites(model, data.task)
     scores = chance.score(model, sites, data.task)
@@ -231,9 +235,11 @@ def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) ->
         latest = read(job.given, data, log.start.network).on(data.task.processes.device)
     start = None if log.start is None else log.start.progress(latest.model)
     total = sum(stage.rounds for stage in job.recipe.stages)
+    is_open = any(stage.to_the_end for stage in job.recipe.stages)
 
     def show(done: int) -> None:
-        bars.doing(f"round {done + 1} of {total}" if done < total else "measuring", done, total)
+        whole = done + 1 if is_open else total
+        bars.doing(f"round {done + 1}{'' if is_open else f' of {total}'}" if done < whole else "measuring", done, whole)
 
     def on_round(progress: Progress) -> None:
         nonlocal latest
