@@ -1,6 +1,7 @@
 """NEPENTHE end to end: weights made zero in rounds and kept so, then the layers that have become linear go."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_zeros_grow_by_the_share_in_every_round_and_no_training_fills_them() -> 
     for _ in range(3):
         counts.append(counts[-1] - round(0.4 * counts[-1]))
     assert [number for number, _ in seen] == counts[1:]
-    for (_, before), (_, after) in zip(seen, seen[1:], strict=False):
+    for (_, before), (_, after) in pairwise(seen):
         assert all(bool(now[then].all()) for then, now in zip(before, after, strict=True))
     assert [len(one.epochs) for one in result.rounds] == [1, 1, 1]
     assert {edit.action for one in result.rounds for edit in one.plan.layers} == {"mask"}
@@ -182,7 +183,7 @@ def test_settings_that_do_not_fit_are_refused(data: dict[str, object], reason: s
 
 
 def test_a_share_out_of_range_is_refused() -> None:
-    with pytest.raises(SettingsError, match="zeta is 1.5; give the share"):
+    with pytest.raises(SettingsError, match=r"zeta is 1\.5; give the share"):
         stages_of(Stage(NEPENTHE), zeta=1.5)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 from torch import nn
@@ -49,7 +50,7 @@ def _layers(model: nn.Module, run: Run, stage: Stage, part: int) -> Cut:
     return Cut(
         cut=found.cut,
         mended=folded.model,
-        plan=Plan(stage.method.name, layers=found.plan.layers + folded.edits),
+        plan=replace(compose(found.plan, folded.plan), method=stage.method.name),
         scores=tuple(
             SiteScores(name, tuple(values.tolist()), (0,) if name in gone else ())
             for name, values in scores.values.items()
