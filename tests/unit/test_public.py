@@ -39,6 +39,7 @@ NAMES = [
     "measure",
     "methods",
     "plan_of",
+    "price_layers",
     "recover",
     "remap_average",
     "remap_optimizer",
