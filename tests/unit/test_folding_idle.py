@@ -32,7 +32,7 @@ def kept(kinds: list[str]) -> int:
 
 
 @given(WIDTHS, st.integers(0, 2), st.integers(1, 2), st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_lines_of_convolutions_leave_only_units_that_vary_and_one(
     kinds: list[str], padding: int, stride: int, bias: bool
 ) -> None:
@@ -55,7 +55,7 @@ def test_lines_of_convolutions_leave_only_units_that_vary_and_one(
 
 
 @given(WIDTHS, st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_so_do_those_of_linear_layers_and_of_rows_of_zeros(kinds: list[str], flat: bool) -> None:
     torch.manual_seed(len(kinds))
     width = len(kinds)
