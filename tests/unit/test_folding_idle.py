@@ -89,17 +89,28 @@ class Residual(nn.Module):
         return self.head(self.line(x + self.outer(self.act(self.norm(self.inner(x))))))
 
 
-def test_a_branch_that_is_stuck_keeps_one_unit_and_a_stream_that_others_read_keeps_all() -> None:
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_branch_that_is_stuck_keeps_one_unit_and_a_stream_that_it_reads_keeps_all(reads: bool) -> None:
     torch.manual_seed(0)
     model = settled(Residual())
-    model.inner.weight.data.zero_()
-    model.norm.bias.data = torch.tensor([0.5, -9.0, 0.3, 1.0, -9.0, 2.0])
+    model.inner.weight.data[: 5 if reads else 6] = 0.0
+    model.norm.bias.data = torch.tensor([5.0, -9.0, 5.0, 6.0, -9.0, 7.0])
     x = torch.randn(5, 3)
-    small, plan = without_idle(model.double(), x.double())
-    assert tuple(small.inner.weight.shape) == (1, 4)
-    assert tuple(small.stem.weight.shape) == (4, 3)  # the inner layer reads all of it before the line
+    small, _ = without_idle(model.double(), x.double())
+    assert tuple(small.inner.weight.shape) == ((2, 4) if reads else (1, 2))  # the line gives two of the stream's zero
+    assert tuple(small.stem.weight.shape) == ((4, 3) if reads else (2, 3))
     assert_equal(small, model, x.double())
-    assert {edit.site for edit in plan.edits} == {next(iter(plan.removed))}
+
+
+def test_units_that_nobody_weighs_go_whatever_they_give() -> None:
+    torch.manual_seed(4)
+    model = settled(nn.Sequential(nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 3, 3, padding=1)))
+    model[3].weight.data[:, [1, 3, 4]] = 0.0
+    x = torch.randn(2, 2, 6, 6)
+    small, plan = without_idle(model.double(), x.double())
+    assert list(plan.removed.values()) == [(1, 3, 4)]
+    assert small[0].out_channels == 2
+    assert_equal(small, model, x.double())
 
 
 def test_nothing_idle_changes_nothing() -> None:

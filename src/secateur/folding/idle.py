@@ -1,4 +1,4 @@
-"""Units that give the same number whatever comes in, cut: those that give zero, and all but one of the others.
+"""Units that do nothing, cut: those that give zero, that nobody weighs, and all but one of those that never vary.
 
 What the others give is that number times what the one gives, so its readers can weigh it for all of them: exact, with
 padding too, since their maps end where its map ends.
@@ -33,9 +33,10 @@ class _Idle:
 
 
 def without_idle(model: nn.Module, example: Example) -> tuple[nn.Module, Plan]:
-    """A copy of a model without units that give the same whatever comes in, and the plan of the cuts; exact.
+    """A copy of a model without units that do nothing, and the plan of the cuts; exact.
 
-    Of those that give something other than zero, one stays and stands for all. Every site keeps a unit, unless a path
+    Those go that give zero whatever comes in, or that nobody weighs; of those that give another constant one stays and
+    stands for all. Every site keeps a unit, unless a path
     leads around it.
 
     Raises:
@@ -61,8 +62,6 @@ def without_idle(model: nn.Module, example: Example) -> tuple[nn.Module, Plan]:
 
 def _idle_in(traced: Traced) -> list[_Idle]:
     constants = constants_in(traced)
-    if not constants:
-        return []
     try:
         sites = sites_in(traced)
     except ModelError:  # nothing at all can be removed
@@ -80,11 +79,10 @@ def _idle_in(traced: Traced) -> list[_Idle]:
 def _of_site(
     site: Site, nodes: Mapping[str, Node], constants: Mapping[Node, Constants], tensors: Mapping[str, Tensor]
 ) -> _Idle | None:
-    """The units of a site whose readers all read numbers that are known."""
-    seen = [_numbers(read, nodes, constants) for read in site.reads]
-    if not seen or any(values is None or len(values) != site.units for values in seen):
+    """The units of a site whose readers all read numbers that are known, or weigh them with zero."""
+    if not site.reads:
         return None
-    numbers = torch.stack([values for values in seen if values is not None])
+    numbers = torch.stack([_numbers(site, read, nodes, constants, tensors) for read in site.reads])
     is_zero, is_known = (numbers == 0).all(0), ~numbers.isnan().any(0)
     heirs = (is_known & (numbers != 0).all(0)).nonzero().flatten().tolist()
     readers = {read.weight or "": values for read, values in zip(site.reads, numbers, strict=True)}
@@ -98,10 +96,25 @@ def _of_site(
     return _Idle(site, tuple(units), heirs[0], {name: each / each[heirs[0]] for name, each in readers.items()})
 
 
-def _numbers(read: Read, nodes: Mapping[str, Node], constants: Mapping[Node, Constants]) -> Constants | None:
-    """What a reader reads of every unit."""
+def _numbers(
+    site: Site,
+    read: Read,
+    nodes: Mapping[str, Node],
+    constants: Mapping[Node, Constants],
+    tensors: Mapping[str, Tensor],
+) -> Constants:
+    """What a reader reads of every unit, NaN where that varies; zero, whatever it is, where it weighs it with zero."""
     source = nodes[read.node].args[read.operand]
-    return constants.get(source) if isinstance(source, Node) and read.is_in_order and not read.is_norm else None
+    numbers = torch.full((site.units,), torch.nan, dtype=torch.float64)
+    if isinstance(source, Node) and read.is_in_order and not read.is_norm:
+        known = constants.get(source)
+        numbers = known if known is not None and len(known) == site.units else numbers
+    columns = [axis for axis in site.read_by if axis.tensor == read.weight]
+    if len(columns) != 1 or read.is_norm:
+        return numbers
+    rows = tensors[columns[0].tensor].detach().movedim(columns[0].axis, 0).flatten(1).cpu()
+    is_unread = (rows[list(columns[0].positions)] == 0).all(1).unflatten(0, (site.units, -1)).all(1)
+    return torch.where(is_unread, 0.0, numbers)
 
 
 def _are_columns(site: Site, readers: Mapping[str, Constants], tensors: Mapping[str, Tensor]) -> bool:
