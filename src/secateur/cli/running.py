@@ -10,15 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from secateur import methods, report, sources
-from secateur.budget import Count, select, select_layers
+from secateur import report, sources
 from secateur.cli import resuming, runfolder
+from secateur.cli.firstbudget import check_budget
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
 from secateur.cli.options import RATE, TRAINED, TUNED, Given
 from secateur.cli.places import write_text
-from secateur.cli.recipes import in_words, matching, rate_of
+from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
@@ -27,20 +27,17 @@ from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
 from secateur.export import export_onnx
-from secateur.finding import find_sites
 from secateur.huggingface import save_pretrained
-from secateur.masking import rows_of
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
 from secateur.processes import ALONE, Processes, joined
-from secateur.recipe import Recipe, Stage, to_dict
+from secateur.recipe import Recipe, to_dict
 from secateur.recipe import read as read_recipe
 from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result
 from secateur.result import to_json as result_to_json
-from secateur.stretches import find_layers
 
 
 @dataclass(frozen=True)
@@ -136,26 +133,8 @@ def _checked(job: Job, folder: RunFolder, processes: Processes) -> tuple[Network
     folder.check_space(size_bytes(network.model))
     if job.recipe.max_drop is not None and data.task.validation is None:
         raise SettingsError(f"{data.name}: has no validation data to judge a drop on; give --remove or another budget.")
-    _check_budget(network.model, data, job.recipe.stages[0])
+    check_budget(network.model, data, job.recipe.stages[0])
     return network, data
-
-
-def _check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
-    """Refuse a first budget that cannot be met, whatever the scores."""
-    granularity = stage.method.granularity
-    chance = methods.get("chance", granularity=granularity)
-    if granularity == "layer":
-        layers = find_layers(model, data.task)
-        if stage.form == "mask":
-            rows_of(model, layers)
-            return
-        scores = chance.score(model, layers, data.task)
-        budget = Count(1) if stage.to_the_end else stage.part(0)
-        select_layers(scores, layers, budget, become=stage.form, protect=stage.protect)
-        return
-    sites = find_sites(model, data.task)
-    scores = chance.score(model, sites, data.task)
-    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
 
 
 def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Log:

@@ -33,8 +33,9 @@ def fold(
     Neighbours are merged where that is exact and where, by `worth`, it does not cost more. A merged layer stands where
     its last convolution or linear layer stood, and an Identity where the others did. With `norms`, batch-norms merge
     into what they follow as well; with `skips`, a block that is linear up to its last modules becomes one layer and
-    these. Units that do nothing are cut first: those that give zero whatever comes in, or that nobody weighs, and all but
-    one of those that give a constant. `into` names the layers to merge with what stands before them, and does nothing else.
+    these. Units that do nothing are cut first: those that give zero whatever comes in, or that nobody weighs, and all
+    but one of those that give a constant. `into` names the layers to merge with what stands before them, and does
+    nothing else.
 
     Raises:
         FoldError: what `into` names cannot be merged, exactly or without costing more.
