@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from secateur.methods import score
     from secateur.pipeline import Progress, compress
     from secateur.plan import Plan
+    from secateur.pricing import price_layers
     from secateur.recipe import Recipe, Stage
     from secateur.recovery import Recovery, recover
     from secateur.replacing import replace_layers
@@ -69,6 +70,7 @@ __all__ = [
     "measure",
     "methods",
     "plan_of",
+    "price_layers",
     "recover",
     "remap_average",
     "remap_optimizer",
@@ -98,6 +100,7 @@ _HOMES = {
     "methods": ("methods", "score"),
     "pipeline": ("Progress", "compress"),
     "plan": ("Plan",),
+    "pricing": ("price_layers",),
     "recipe": ("Recipe", "Stage"),
     "recovery": ("Recovery", "recover"),
     "result": ("Result",),

@@ -40,6 +40,7 @@ NAMES = [
     "measure",
     "methods",
     "plan_of",
+    "price_layers",
     "recover",
     "remap_average",
     "remap_optimizer",

@@ -15,8 +15,9 @@ from secateur.budget.written import budget_of
 from secateur.cli.tomlfile import written
 from secateur.compensation import HOWS
 from secateur.errors import FileError, SettingsError, UnknownNameError
-from secateur.recipe import Recipe, Stage, from_dict, read, recipe_of, to_dict
+from secateur.recipe import Recipe, Stage, from_dict, read, to_dict
 from secateur.recovery import Recovery
+from secateur.staging import recipe_of
 
 SHARES = st.floats(0.01, 0.99)
 BUDGETS: st.SearchStrategy[Budget] = st.one_of(

@@ -154,6 +154,17 @@ class Loop:
             show_default="collapse for linear_fit, drop for block_influence, else affine",
         ),
     ] = None
+    zeta: Annotated[
+        float | None,
+        _loop(
+            metavar="SHARE",
+            help="nepenthe: of the weights left, so many become zero in each round, before layers go.",
+            show_default="0.5",
+        ),
+    ] = None
+    to_the_end: Annotated[
+        bool, _loop("--to-the-end", help="Layers: one a round until none is left; the network after each is kept.")
+    ] = False
     no_fold: Annotated[bool, _loop("--no-fold", help="Leave layers that have become linear as they are.")] = False
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
     stability: Annotated[

@@ -10,15 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from secateur import methods, report, sources
-from secateur.budget import select, select_layers
+from secateur import report, sources
 from secateur.cli import resuming, runfolder
+from secateur.cli.firstbudget import check_budget
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
 from secateur.cli.options import RATE, TRAINED, TUNED, Given
 from secateur.cli.places import write_text
-from secateur.cli.recipes import in_words, matching, rate_of
+from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
@@ -27,19 +27,17 @@ from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
 from secateur.export import export_onnx
-from secateur.finding import find_sites
 from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
 from secateur.processes import ALONE, Processes, joined
-from secateur.recipe import Recipe, Stage, to_dict
+from secateur.recipe import Recipe, to_dict
 from secateur.recipe import read as read_recipe
 from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result
 from secateur.result import to_json as result_to_json
-from secateur.stretches import find_layers
 
 
 @dataclass(frozen=True)
@@ -120,8 +118,7 @@ def _intent(job: Job) -> str:
     if job.goal is not None:
         return f"searching for the best network with {job.goal.goal}: {plural(job.goal.trials, 'candidate')}"
     recipe = job.recipe
-    stages = (f"{in_words(stage)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages)
-    done = "removing " + ", then ".join(stages)
+    done = ", then ".join(in_words(stage) for stage in recipe.stages)
     if recipe.max_drop is None:
         return done
     return f"{done}, as long as validation quality falls by at most {recipe.max_drop:g} of 100 points"
@@ -136,22 +133,8 @@ def _checked(job: Job, folder: RunFolder, processes: Processes) -> tuple[Network
     folder.check_space(size_bytes(network.model))
     if job.recipe.max_drop is not None and data.task.validation is None:
         raise SettingsError(f"{data.name}: has no validation data to judge a drop on; give --remove or another budget.")
-    _check_budget(network.model, data, job.recipe.stages[0])
+    check_budget(network.model, data, job.recipe.stages[0])
     return network, data
-
-
-def _check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
-    """Refuse a first budget that cannot be met, whatever the scores."""
-    granularity = stage.method.granularity
-    chance = methods.get("chance", granularity=granularity)
-    if granularity == "layer":
-        layers = find_layers(model, data.task)
-        scores = chance.score(model, layers, data.task)
-        select_layers(scores, layers, stage.part(0), become=stage.form, protect=stage.protect)
-        return
-    sites = find_sites(model, data.task)
-    scores = chance.score(model, sites, data.task)
-    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
 
 
 def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Log:
@@ -231,9 +214,11 @@ def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) ->
         latest = read(job.given, data, log.start.network).on(data.task.processes.device)
     start = None if log.start is None else log.start.progress(latest.model)
     total = sum(stage.rounds for stage in job.recipe.stages)
+    is_open = any(stage.to_the_end for stage in job.recipe.stages)
 
     def show(done: int) -> None:
-        bars.doing(f"round {done + 1} of {total}" if done < total else "measuring", done, total)
+        whole = done + 1 if is_open else total
+        bars.doing(f"round {done + 1}{'' if is_open else f' of {total}'}" if done < whole else "measuring", done, whole)
 
     def on_round(progress: Progress) -> None:
         nonlocal latest

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from torch import nn
@@ -17,10 +18,11 @@ from secateur.pipeline.outcome import result_of
 from secateur.pipeline.progress import Place, Progress, Run, Watch
 from secateur.pipeline.rounds import next_round
 from secateur.plan import Plan
-from secateur.recipe import Recipe, recipe_of
+from secateur.recipe import Recipe, Stage
 from secateur.result import Result, Step
 from secateur.sharing import check_alike, shared
 from secateur.sites import Sites
+from secateur.staging import recipe_of
 from secateur.task import Task
 from secateur.width import copied
 
@@ -82,15 +84,22 @@ def _through(line: Progress, run: Run, number: int, on_round: OnRound) -> Progre
     """The line after what is left of a stage."""
     stage = run.recipe.stages[number]
     place = line.place if line.place.stage == number else Place(number)
-    for part in range(place.part, stage.rounds):
+    for part in count(place.part) if stage.to_the_end else range(place.part, stage.rounds):
         if line.is_over:
             break
         done = len(line.rounds)
         line = next_round(line, run, stage, part, line.rounds[done - place.rounds :])
         place = Place(number, part + 1, place.rounds + len(line.rounds) - done)
         line = replace(line, place=place)
-        if len(line.rounds) == done and not isinstance(stage.budget, Share):
-            break  # nothing was removed, nor would the stage's next round remove anything
+        if _is_through(line, done, stage):
+            break
         if len(line.rounds) > done and line.rounds[-1].kept and on_round:
             run.task.processes.from_main(partial(on_round, line))
     return line
+
+
+def _is_through(line: Progress, done: int, stage: Stage) -> bool:
+    """Whether a stage has ended early: nothing was removed or kept, nor would another round be."""
+    if len(line.rounds) == done:
+        return not isinstance(stage.budget, Share) or stage.to_the_end
+    return not line.rounds[-1].kept
