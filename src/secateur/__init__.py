@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from secateur import methods
     from secateur.budget import Below, Count, Latency, Macs, Params, Share, plan_of, select, select_layers
+    from secateur.comparing import Grid, compare
+    from secateur.comparison import Comparison
     from secateur.compensation import compensate, repair
     from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Below",
+    "Comparison",
     "CompressionError",
     "Count",
     "Goal",
+    "Grid",
     "Latency",
     "Macs",
     "Params",
@@ -55,6 +59,7 @@ __all__ = [
     "Stage",
     "Task",
     "apply",
+    "compare",
     "compensate",
     "compress",
     "explain",
@@ -88,6 +93,8 @@ __all__ = [
 
 _HOMES = {
     "budget": ("Below", "Count", "Latency", "Macs", "Params", "Share", "plan_of", "select", "select_layers"),
+    "comparing": ("Grid", "compare"),
+    "comparison": ("Comparison",),
     "compensation": ("compensate", "repair"),
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),

@@ -9,8 +9,11 @@ import secateur
 
 NAMES = [
     "Below",
+    "Comparison",
     "CompressionError",
     "Count",
+    "Goal",
+    "Grid",
     "Latency",
     "Macs",
     "Params",
@@ -25,6 +28,7 @@ NAMES = [
     "Stage",
     "Task",
     "apply",
+    "compare",
     "compensate",
     "compress",
     "explain",
@@ -50,6 +54,7 @@ NAMES = [
     "save",
     "save_pretrained",
     "score",
+    "search",
     "select",
     "select_layers",
     "stability",

@@ -116,14 +116,22 @@ def saved(folder: RunFolder, run: Run) -> Saved | None:
 
 def _check_same(before: Run, now: Run, folder: Path) -> None:
     """Refuse to go on with another run, naming the first thing that differs."""
+    odd = difference(before, now)
+    if odd is not None:
+        raise SettingsError(
+            f"{folder}: cannot be resumed: its run has {odd}; give the same command, or leave out --resume to begin "
+            "anew."
+        )
+
+
+def difference(before: Run, now: Run) -> str | None:
+    """The first thing that differs between an earlier run and this one, with both values; None where nothing does."""
     old, new = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(now))))
     for name in dict.fromkeys((*new, *old)):
         if old.get(name) != new.get(name):
             there, here = (_short(values.get(name)) for values in (old, new))
-            raise SettingsError(
-                f"{folder}: cannot be resumed: its run has {name} {there}, this command {here}; give the same command, "
-                "or leave out --resume to begin anew."
-            )
+            return f"{name} {there}, this command {here}"
+    return None
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -151,7 +151,7 @@ def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) 
 
 def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Network, str]:
     """The network with weights worth keeping, and what was done for it."""
-    epochs = job.train if job.train is not None else _usual_epochs(network)
+    epochs = job.train if job.train is not None else usual_epochs(network)
     if epochs == 0:
         return network, "" if network.has_weights else "the original has random weights; nothing was trained"
     reason = f"{network.new_head}; " if network.has_new_head else ""
@@ -200,7 +200,7 @@ def _original_written(network: Network, job: Job, folder: RunFolder) -> None:
     network.save(folder.place(runfolder.ORIGINAL))
 
 
-def _usual_epochs(network: Network) -> int:
+def usual_epochs(network: Network) -> int:
     """How long an original is trained where nothing is said."""
     if not network.has_weights:
         return TRAINED

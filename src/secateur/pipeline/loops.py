@@ -66,18 +66,28 @@ def _compressed(run: Run, on_round: OnRound, start: Progress | None) -> Result[n
             f"max_drop={run.recipe.max_drop:g} is judged on validation data; give it as Task.…(validation=…)."
         )
     run = replace(run, clocks=clocks_for(model, task, run.recipe))
+    sites = sites_of(run)
+    return result_of(walked(_begun(run) if start is None else start, run, on_round), run, sites)
+
+
+def sites_of(run: Run) -> Sites:
+    """The sites of the run's network, where any stage removes units."""
     of_units = any(stage.method.granularity == "unit" for stage in run.recipe.stages)
-    sites = find_sites(model, task) if of_units else Sites(())
-    line = _begun(run) if start is None else replace(start, model=copied(start.model))
-    for number in range(line.place.stage, len(run.recipe.stages)):
-        line = _through(line, run, number, on_round)
-    return result_of(line, run, sites)
+    return find_sites(run.original, run.task) if of_units else Sites(())
 
 
 def _begun(run: Run) -> Progress:
     """A run before its first round."""
     original = Step("original", 0, measure(run.original, run.task, latency=False))
-    return Progress(copied(run.original), Plan(method=""), (original,))
+    return Progress(run.original, Plan(method=""), (original,))
+
+
+def walked(start: Progress, run: Run, on_round: OnRound = None) -> Progress:
+    """A run after all its rounds, from some progress on; the network in that is never touched."""
+    line = replace(start, model=copied(start.model))
+    for number in range(line.place.stage, len(run.recipe.stages)):
+        line = _through(line, run, number, on_round)
+    return line
 
 
 def _through(line: Progress, run: Run, number: int, on_round: OnRound) -> Progress:

@@ -32,7 +32,7 @@ def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
         controls=(trained_from_scratch(line.model, task, control, run.watch),) if control else (),
         pinned=tuple((pin.name, pin.units, f"{pin.operator}: {pin.reason}") for pin in sites.pinned),
         settings=to_dict(run.recipe),
-        versions=_versions(),
+        versions=versions(),
         notes=(
             *line.notes,
             *told(run.clocks, run.original, line.model, task),
@@ -58,7 +58,8 @@ def _timed(line: Progress, run: Run) -> tuple[Step, ...]:
     return (replace(first, measurement=found[0]), *others[:-1], *last)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions of what a result depends on."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in ("secateur", "torch", "accelerate", "safetensors"):
         try:
