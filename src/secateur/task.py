@@ -26,7 +26,8 @@ class Task:
     batch. `sums` gives a float64 tensor for a batch, which `join` puts together over all batches, usually by adding up;
     `quality` turns the total into named figures, the first of which, `metric`, decides (in points: 0–100, higher is
     better). `distance` compares a student's output with its teacher's at a temperature; `disagreement` says how much
-    quality that difference puts at risk.
+    quality that difference puts at risk. Recovery hands over outputs as they are: where those are of tokens, the ones
+    of padding are among them.
     """
 
     metric: str
