@@ -28,11 +28,11 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     shared = {key: value for key, value in experiment.items() if key not in LISTED} | {"folder": str(folder)}
     seeds = sorted({seed for task in experiment["task"] for seed in task["seeds"]})
     return [
-        shared | {"task": {key: value for key, value in task.items() if key != "seeds"}, "seed": seed} | group
+        shared | {"task": _without(task, "seeds"), "seed": seed} | _without(group, "tasks")
         for seed in seeds
         for group in [{"part": "untouched"}, *experiment["group"]]
         for task in experiment["task"]
-        if seed in task["seeds"]
+        if seed in task["seeds"] and task["name"] in group.get("tasks", [task["name"]])
     ]
 
 
@@ -49,6 +49,10 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         case "recovered":
             record["cells"] = [_recovered(base, job, cell) for cell in job["cells"]]
     return record
+
+
+def _without(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != name}
 
 
 def sizes(model: nn.Module) -> dict[str, int]:
@@ -97,9 +101,10 @@ def _recovered(base: Base, job: dict[str, Any], cell: dict[str, Any]) -> dict[st
     begun = time.process_time()
     small = _smaller(base, job, cell) if cell["method"] else base.model
     found = cell | sizes(small) | {"before": _quality(small, base)}
-    # one epoch that is kept whatever it gives, so that nothing is chosen
-    rows = replace(base.task, train=load(job, job["task"]["recovery"]).task.train, validation=None)
-    settings = sc.Recovery(epochs=1, seed=job["seed"], teacher=base.model, **job["recovery"])
+    # the last epoch is kept whatever it gives, so that nothing is chosen
+    part = load(job, job["task"]["train" if cell.get("all") else "recovery"]).task.train
+    rows = replace(base.task, train=part, validation=None)
+    settings = sc.Recovery(epochs=cell.get("epochs", 1), seed=job["seed"], teacher=base.model, **job["recovery"])
     trained = train(small, rows, settings)
     found |= {"after": _quality(trained.model, base), "seconds": time.process_time() - begun}
     if cell.get("timed") == job["task"]["name"]:
