@@ -101,10 +101,10 @@ def _recovered(base: Base, job: dict[str, Any], cell: dict[str, Any]) -> dict[st
     begun = time.process_time()
     small = _smaller(base, job, cell) if cell["method"] else base.model
     found = cell | sizes(small) | {"before": _quality(small, base)}
-    # the last epoch is kept whatever it gives, so that nothing is chosen
+    # one epoch that is kept whatever it gives, so that nothing is chosen
     part = load(job, job["task"]["train" if cell.get("all") else "recovery"]).task.train
     rows = replace(base.task, train=part, validation=None)
-    settings = sc.Recovery(epochs=cell.get("epochs", 1), seed=job["seed"], teacher=base.model, **job["recovery"])
+    settings = sc.Recovery(epochs=1, seed=job["seed"], teacher=base.model, **job["recovery"])
     trained = train(small, rows, settings)
     found |= {"after": _quality(trained.model, base), "seconds": time.process_time() - begun}
     if cell.get("timed") == job["task"]["name"]:

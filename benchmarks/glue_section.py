@@ -72,7 +72,7 @@ def _recovered(records: list[Result], whole: dict[str, Result], names: list[str]
             [
                 _method(first["method"]),
                 first["how"],
-                _gone(first["cut"]) + (f", {first['rounds']} rounds" if first["rounds"] > 1 else ""),
+                _gone(first["cut"]) + _longer(first),
                 f"{100 * first['encoder'] / untouched['encoder']:.0f} / {100 * first['parameters'] / untouched['parameters']:.0f}",
                 *(_before_after(own.get(task), whole[task]) for task in names),
             ]
@@ -89,6 +89,12 @@ def _recovered(records: list[Result], whole: dict[str, Result], names: list[str]
     ]
 
 
+def _longer(cell: Result) -> str:
+    """What was done more often than once."""
+    rounds = f", {cell['rounds']} rounds" if cell["rounds"] > 1 else ""
+    return rounds + (", recovered on all training rows" if cell.get("all") else "")
+
+
 def _aim(cells: list[tuple[str, Result]], whole: dict[str, Result]) -> str:
     """Who stays within a point of the untouched model."""
     parts = []
@@ -96,7 +102,7 @@ def _aim(cells: list[tuple[str, Result]], whole: dict[str, Result]) -> str:
         own = {task: cell for task, cell in cells if _key(cell) == key}
         near = [task for task, cell in own.items() if _figure(cell["after"]) >= _first(whole[task]) - POINT]
         first = next(iter(own.values()))
-        name = f"{_method(first['method'])} with {first['how']}"
+        name = f"{_method(first['method'])} with {first['how']}{_longer(first)}"
         parts.append(f"{name} {len(near)} of {len(own)} ({', '.join(near) or 'none'})")
     return f"Within a point of the untouched model, the aim: {'; '.join(parts)}."
 
@@ -226,7 +232,7 @@ def _cells(records: list[Result], part: str) -> list[tuple[str, Result]]:
 
 
 def _key(cell: Result) -> str:
-    return str([cell["method"], cell["cut"], cell["rounds"], cell["how"]])
+    return str([cell["method"], cell["cut"], cell["rounds"], cell["how"], cell.get("all")])
 
 
 def _figure(quality: dict[str, float]) -> float:
