@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
+from benchmarks.provenance import newest
 from benchmarks.sections import source, table
 
 Result = dict[str, Any]
@@ -16,8 +17,12 @@ INTO = {
 
 
 def depth(result: Result) -> str:
-    """Accuracy against the number of layers that went, for every choice and every way of taking them out."""
-    records, settings = result["records"], result["settings"]
+    """Accuracy against the number of layers that went, for every choice and every way of taking them out.
+
+    Rows of the experiment `depth_more`, on the same networks and images, are in the same tables.
+    """
+    more = newest("depth_more")
+    records, settings = [*result["records"], *(more["records"] if more else [])], result["settings"]
     parts = []
     for network in dict.fromkeys(record["network"] for record in records):
         own = [record for record in records if record["network"] == network]
@@ -30,12 +35,14 @@ def depth(result: Result) -> str:
             f"Published weights; {settings['calibration']:,} training images calibrate, without labels; the first {settings['test']:,} test images judge. `collapse` and `drop` take whole residual "
             "blocks, the others single activations; the number is that of blocks or activations. *Solved* says that the layers behind are solved anew in closed form, as after a cut in width. "
             "`easier` with `identity` and `tlc` with `on_off`, not solved, are what the papers do before they train; they then train for 160 epochs after each activation, which is not done here. "
-            "`chance` is the mean of its seeds, in brackets the lowest and the highest. Processor seconds are for scoring, and for taking out the middle number of layers.",
+            "`chance` is the mean of its seeds, in brackets the lowest and the highest, and `magnitude` takes the activations that the smallest weights lead to: both are there as a floor. "
+            "There is no row of another library: torch-pruning removes channels, and takes no activation or block out of a network. Processor seconds are for scoring, and for taking out the middle number of layers.",
             "",
             *parts,
             "Activations that become lines or nothing leave the multiply-adds as they are: 3×3 convolutions that are folded into a 5×5 cost more, and are not folded. Collapsed blocks are gone.",
             "",
             source(result),
+            *([source(more)] if more else []),
         ]
     )
 
@@ -84,6 +91,7 @@ def _seconds(group: list[dict[str, Any]]) -> str:
 
 def embedder(result: Result) -> str:
     """Spearman's correlation against the number of MLPs that became one linear layer."""
+    guard = newest("embedder_guard")
     records, settings = result["records"], result["settings"]
     counts = [point["count"] for point in records[0]["curve"]]
     whole = records[0]["whole"]
@@ -91,6 +99,9 @@ def embedder(result: Result) -> str:
         [*_embedder_name(record["choice"]), *(f"{point['spearman']:.2f}" for point in record["curve"])]
         for record in records
     ]
+    for record in guard["records"] if guard else []:
+        name, _ = _embedder_name(record["choice"])
+        rows.append([name, "where the output comes nearer", *(f"{p['spearman']:.2f}" for p in record["curve"])])
     costs = [
         f"{point['count']}: {point['encoder'] / whole['encoder']:.2f} / {point['macs'] / whole['macs']:.2f}"
         for point in records[0]["curve"]
@@ -105,6 +116,7 @@ def embedder(result: Result) -> str:
             table(["choice", "solved", *(f"{count} gone" for count in counts)], rows),
             "",
             source(result),
+            *([source(guard)] if guard else []),
         ]
     )
 

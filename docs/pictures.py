@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/methods: `python docs/pictures.py --data DIR`, with images and published weights in DIR."""
+"""Draw the pictures of ocnna's page: `python docs/pictures.py --data DIR`, with images and published weights in DIR."""
 
 import argparse
 import base64
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from drawing import Box, svg, text
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
@@ -21,28 +22,8 @@ LAYER = f"{STAGE}.{BLOCK}.conv1"  # of ResNet-56: 16 filters, 32 × 32 pixels, w
 SCORED, SHOWN, EACH = 1_000, 6, 3  # images scored, images shown, filters shown of each kind
 ENERGY = 0.95
 BUSY = 100  # bright pixels that a map needs to be shown as an example
-TILE, STEP = 72, 80  # pixels of a shown map, and from one to the next
+TILE, STEP = 72, 80  # pixels of a shown map, and from one to the next; six of them are as wide as a picture
 COLOURS = ((13, 18, 43), (32, 85, 130), (74, 160, 180), (190, 220, 190), (255, 246, 214))  # of maps, from 0 up
-STYLE = """
-text { font: 12px system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: #1b2128; }
-.small { font-size: 10px; fill: #57616d; }
-.bold { font-weight: 600; }
-.middle { text-anchor: middle; }
-.end { text-anchor: end; }
-image { image-rendering: pixelated; }
-.grid { stroke: #dfe3e8; }
-.cut { stroke: #1b2128; stroke-dasharray: 4 3; }
-polyline { fill: none; stroke-width: 1.3; stroke-linejoin: round; }
-.one { stroke: #2a6f97; } circle.one, text.one { fill: #2a6f97; stroke: none; }
-.two { stroke: #b9622c; } circle.two, text.two { fill: #b9622c; stroke: none; }
-.three { stroke: #7a5aa6; } circle.three, text.three { fill: #7a5aa6; stroke: none; }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e4e8ec; } .small { fill: #9ba6b2; } .grid { stroke: #3a424b; } .cut { stroke: #e4e8ec; }
-  .one { stroke: #6fb3d9; } circle.one, text.one { fill: #6fb3d9; }
-  .two { stroke: #e0935f; } circle.two, text.two { fill: #e0935f; }
-  .three { stroke: #b79be0; } circle.three, text.three { fill: #b79be0; }
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -95,41 +76,41 @@ def maps(seen: Seen) -> str:
     """The maps of the filters with the lowest and the highest scores, beside the images, with their significance."""
     values = seen.scores[LAYER]
     order = [int(unit) for unit in values.argsort() if values[unit] > 0]
-    drawn, y = [_text("images", 0, 14, "bold"), _strip(seen.pictures, 20)], 20 + TILE + 24
+    drawn, y = [text("images", 0, 14, "bold"), _strip(seen.pictures, 20)], 20 + TILE + 24
     for title, chosen in (("lowest scores", order[:EACH]), ("highest scores", order[-EACH:])):
-        drawn.append(_text(f"{title} of {LAYER}", 0, y, "bold"))
+        drawn.append(text(f"{title} of {LAYER}", 0, y, "bold"))
         y += 18
         for unit in chosen:
             shown = seen.maps[:, unit]
-            drawn.append(_text(f"filter {unit}, C = {values[unit]:.2f}", 0, y))
+            drawn.append(text(f"filter {unit}, C = {values[unit]:.2f}", 0, y))
             drawn.append(_strip(_coloured(shown / shown.amax()), y + 6))
             norms = (f"F {_significance(image)[0]:.1f}" for image in shown)
-            drawn += [_text(norm, n * STEP + TILE / 2, y + TILE + 19, "small middle") for n, norm in enumerate(norms)]
+            drawn += [text(norm, n * STEP + TILE / 2, y + TILE + 19, "small middle") for n, norm in enumerate(norms)]
             y += TILE + 40
         y += 6
-    return _svg(drawn, y - 26, "Images and maps of the filters with the lowest and highest scores")
+    return svg(drawn, y - 26, "Images and maps of the filters with the lowest and highest scores")
 
 
 def energy(seen: Seen) -> str:
     """Two maps, their parts in the leading components, and the share of the variation that these hold."""
     chosen = _fewest_and_most(seen.maps.flatten(0, 1))
     box = Box(left=212, top=24, width=254, height=180, low=0.0, high=1.0)
-    drawn = [_text("the map", 0, 14, "small"), _text("what is counted", STEP, 14, "small")]
-    drawn += [_text("share of the variation held", box.left - 34, 14, "small")]
+    drawn = [text("the map", 0, 14, "small"), text("what is counted", STEP, 14, "small")]
+    drawn += [text("share of the variation held", box.left - 34, 14, "small")]
     drawn += [box.level(share, f"{100 * share:.0f} %") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    drawn += [box.rule(ENERGY), _text("95 %", box.left + box.width, box.y(ENERGY) + 14, "small end")]
+    drawn += [box.rule(ENERGY), text("95 %", box.left + box.width, box.y(ENERGY) + 14, "small end")]
     for number, (image, kind) in enumerate(zip(chosen, ("one", "two"), strict=True)):
         _, count, shares = _significance(image)
         top = 24 + number * (TILE + 34)
         pair = torch.stack([image, _projected(image, count)]) / image.amax()
-        drawn += [_strip(_coloured(pair), top), _text(f"{count} of {len(shares)} components", 0, top + TILE + 15, kind)]
+        drawn += [_strip(_coloured(pair), top), text(f"{count} of {len(shares)} components", 0, top + TILE + 15, kind)]
         held = [0.0, *shares.tolist()]
         drawn.append(box.line([(n / len(shares), share) for n, share in enumerate(held)], kind))
         drawn.append(box.dot(count / len(shares), held[count], kind))
     base = box.top + box.height + 15
-    drawn += [_text("0", box.left, base, "small middle"), _text("32", box.left + box.width, base, "small middle")]
-    drawn.append(_text("principal components", box.left + box.width / 2, base, "small middle"))
-    return _svg(drawn, base + 6, "How many principal components hold more than 95 % of two maps")
+    drawn += [text("0", box.left, base, "small middle"), text("32", box.left + box.width, base, "small middle")]
+    drawn.append(text("principal components", box.left + box.width / 2, base, "small middle"))
+    return svg(drawn, base + 6, "How many principal components hold more than 95 % of two maps")
 
 
 def _fewest_and_most(images: Float[Tensor, "images height width"]) -> tuple[Tensor, Tensor]:
@@ -142,7 +123,7 @@ def _fewest_and_most(images: Float[Tensor, "images height width"]) -> tuple[Tens
 def scores(seen: Seen) -> str:
     """The sorted scores of every layer, zeros left out."""
     box = Box(left=36, top=24, width=430, height=220, low=math.log10(0.1), high=math.log10(40.0))
-    drawn = [_text("C, each line one layer", 0, 14, "small")]
+    drawn = [text("C, each line one layer", 0, 14, "small")]
     drawn += [box.level(math.log10(value), f"{value:g}") for value in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)]
     for name, values in seen.scores.items():
         kind = {"layer1": "one", "layer2": "two", "layer3": "three"}.get(name.split(".")[0])
@@ -151,50 +132,12 @@ def scores(seen: Seen) -> str:
             points = [((n + 0.5) / len(found), math.log10(value)) for n, value in enumerate(found) if value > 0]
             drawn.append(box.line(points, kind))
     for number, kind in enumerate(("one", "two", "three"), 1):
-        drawn.append(_text(f"layer{number}", box.left + 14 + 62 * (number - 1), box.top + 22, f"bold {kind}"))
+        drawn.append(text(f"layer{number}", box.left + 14 + 62 * (number - 1), box.top + 22, f"bold {kind}"))
     base = box.top + box.height + 15
     for share, where in ((0.0, ""), (0.5, "middle"), (1.0, "end")):
-        drawn.append(_text(f"{100 * share:.0f} %", box.left + share * box.width, base, f"small {where}"))
-    drawn.append(_text("filters of the layer, by score", box.left + 0.25 * box.width, base, "small middle"))
-    return _svg(drawn, base + 6, "Scores of all layers, sorted")
-
-
-@dataclass(frozen=True)
-class Box:
-    """The area of a chart; x goes from 0 to 1, y from low to high."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    low: float
-    high: float
-
-    def y(self, value: float) -> float:
-        """Where a value lies."""
-        return self.top + self.height * (self.high - value) / (self.high - self.low)
-
-    def level(self, value: float, name: str) -> str:
-        """A line across, with its name at the left."""
-        line = self._across(value, "grid")
-        return line + _text(name, self.left - 6, self.y(value) + 4, "small end")
-
-    def rule(self, value: float) -> str:
-        """A dashed line across."""
-        return self._across(value, "cut")
-
-    def line(self, points: list[tuple[float, float]], kind: str) -> str:
-        """A line through points."""
-        places = " ".join(f"{self.left + x * self.width:.1f},{self.y(y):.1f}" for x, y in points)
-        return f'<polyline points="{places}" class="{kind}"/>'
-
-    def dot(self, x: float, y: float, kind: str) -> str:
-        """A mark at a point."""
-        return f'<circle cx="{self.left + x * self.width:.1f}" cy="{self.y(y):.1f}" r="4" class="{kind}"/>'
-
-    def _across(self, value: float, kind: str) -> str:
-        y = f"{self.y(value):.1f}"
-        return f'<line x1="{self.left}" x2="{self.left + self.width}" y1="{y}" y2="{y}" class="{kind}"/>'
+        drawn.append(text(f"{100 * share:.0f} %", box.left + share * box.width, base, f"small {where}"))
+    drawn.append(text("filters of the layer, by score", box.left + 0.25 * box.width, base, "small middle"))
+    return svg(drawn, base + 6, "Scores of all layers, sorted")
 
 
 def _significance(image: Float[Tensor, "height width"]) -> tuple[float, int, Tensor]:
@@ -232,16 +175,6 @@ def _image(image: Float[Tensor, "colours height width"], x: float, y: float, sid
     Image.fromarray(pixels).quantize(128).save(stream, "png", optimize=True)
     text = base64.b64encode(stream.getvalue()).decode()
     return f'<image x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}" href="data:image/png;base64,{text}"/>'
-
-
-def _text(text: str, x: float, y: float, kind: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{text}</text>'
-
-
-def _svg(drawn: list[str], height: float, label: str) -> str:
-    box = f"0 0 {SHOWN * STEP - (STEP - TILE)} {height:g}"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-label="{label}">'
-    return "\n".join([head, f"<style>{STYLE}</style>", *drawn, "</svg>", ""])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from secateur import methods
-    from secateur.budget import Below, Count, Macs, Params, Share, plan_of, select, select_layers
+    from secateur.budget import Below, Count, Latency, Macs, Params, Share, plan_of, select, select_layers
+    from secateur.comparing import Grid, compare
+    from secateur.comparison import Comparison
     from secateur.compensation import compensate, repair
     from secateur.continuity import remap_average, remap_optimizer, remap_scheduler
     from secateur.errors import CompressionError
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
     from secateur.methods import score
     from secateur.pipeline import Progress, compress
     from secateur.plan import Plan
+    from secateur.pricing import price_layers
     from secateur.recipe import Recipe, Stage
     from secateur.recovery import Recovery, recover
     from secateur.replacing import replace_layers
     from secateur.result import Result
     from secateur.scores import Scores
+    from secateur.searching import Goal, search
     from secateur.sites import Sites
     from secateur.storage import load, load_weights, save
     from secateur.stretches import find_layers
@@ -36,8 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Below",
+    "Comparison",
     "CompressionError",
     "Count",
+    "Goal",
+    "Grid",
+    "Latency",
     "Macs",
     "Params",
     "Plan",
@@ -51,6 +59,7 @@ __all__ = [
     "Stage",
     "Task",
     "apply",
+    "compare",
     "compensate",
     "compress",
     "explain",
@@ -66,6 +75,7 @@ __all__ = [
     "measure",
     "methods",
     "plan_of",
+    "price_layers",
     "recover",
     "remap_average",
     "remap_optimizer",
@@ -75,13 +85,16 @@ __all__ = [
     "save",
     "save_pretrained",
     "score",
+    "search",
     "select",
     "select_layers",
     "stability",
 ]
 
 _HOMES = {
-    "budget": ("Below", "Count", "Macs", "Params", "Share", "plan_of", "select", "select_layers"),
+    "budget": ("Below", "Count", "Latency", "Macs", "Params", "Share", "plan_of", "select", "select_layers"),
+    "comparing": ("Grid", "compare"),
+    "comparison": ("Comparison",),
     "compensation": ("compensate", "repair"),
     "continuity": ("remap_average", "remap_optimizer", "remap_scheduler"),
     "errors": ("CompressionError",),
@@ -94,10 +107,12 @@ _HOMES = {
     "methods": ("methods", "score"),
     "pipeline": ("Progress", "compress"),
     "plan": ("Plan",),
+    "pricing": ("price_layers",),
     "recipe": ("Recipe", "Stage"),
     "recovery": ("Recovery", "recover"),
     "result": ("Result",),
     "scores": ("Scores",),
+    "searching": ("Goal", "search"),
     "sites": ("Sites",),
     "storage": ("load", "load_weights", "save"),
     "surgery": ("apply",),

@@ -7,6 +7,7 @@ between sorted points.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -73,7 +74,7 @@ def check(method: str, how: str, quantile: float) -> None:
 class Cloud:
     """What units put out, example by example; kept whole, since no sum stands for it.
 
-    A part is [examples, units, dims]: of a float32 model 4 bytes for each example and unit on the line.
+    A part is [examples, units, dims] of one batch: of a float32 model 4 bytes for each example and unit on the line.
     """
 
     parts: tuple[Float[Tensor, "examples units dims"], ...] = ()
@@ -81,7 +82,13 @@ class Cloud:
     def observe(self, rows: Float[Tensor, "examples units dims"]) -> "Cloud":
         """The cloud with these examples in it as well."""
         exact = rows.detach().to(torch.promote_types(rows.dtype, torch.float32), copy=True)
-        return Cloud((*self.parts, exact)) if len(rows) else self
+        return Cloud((*self.parts, exact))
+
+    @staticmethod
+    def in_turns(clouds: Sequence["Cloud"]) -> "Cloud":
+        """One cloud from several that saw batches in turns, in the order of the batches."""
+        turns = zip_longest(*(cloud.parts for cloud in clouds))
+        return Cloud(tuple(part for turn in turns for part in turn if part is not None))
 
     @property
     def points(self) -> Float[Tensor, "points units dims"]:
@@ -90,7 +97,7 @@ class Cloud:
         Raises:
             DataError: an output is NaN or infinite, or there is no example.
         """
-        if not self.parts:
+        if not any(len(part) for part in self.parts):
             raise DataError("no example has as many tokens as are asked for; use fewer positions, or longer texts.")
         points = torch.cat(self.parts)
         if bad := int((~torch.isfinite(points)).sum()):

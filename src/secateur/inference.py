@@ -43,6 +43,13 @@ def moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
+def batch_on(batch: Any, device: torch.device) -> Any:
+    """A batch with its tensors on the device, targets too, so that a loss finds them beside the model's output."""
+    from accelerate.utils import send_to_device
+
+    return send_to_device(batch, device)
+
+
 def _call(model: nn.Module, arguments: tuple[tuple[Any, ...], dict[str, Any]], device: torch.device) -> Any:
     args, kwargs = arguments
     return model(*(moved(a, device) for a in args), **{k: moved(v, device) for k, v in kwargs.items()})

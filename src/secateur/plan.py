@@ -103,7 +103,8 @@ class LayerEdit:
     """What became of one activation or stretch of layers, and why.
 
     `action` is `identity`, `on_off`, `affine` (an activation made linear), `fold` (linear layers merged exactly),
-    `padding` (moved to an earlier layer), `collapse` (a stretch replaced by one fitted operator) or `drop`. `score` and
+    `padding` (moved to an earlier layer), `collapse` (a stretch replaced by one fitted operator), `drop`, or `mask`
+    (nothing but zeros in the weights that lead to an activation). `score` and
     `rank` (0 = lowest) are those by which it was chosen, NaN and -1 where it was not by a score; `error` is the share
     of the variance that a fit leaves unexplained, NaN where nothing was fitted.
     """

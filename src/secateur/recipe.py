@@ -2,34 +2,42 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from secateur import methods
-from secateur.budget import Become, Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget import Become, Budget, Count, Latency, Macs, Params, Share
 from secateur.budget.layers import BECOMES
 from secateur.budget.ranking import nearest
+from secateur.budget.written import BUDGETS, budget_of, settings_of
 from secateur.compensation import HOWS, How
 from secateur.errors import FileError, SettingsError, UnknownNameError
 from secateur.recovery import Recovery
-from secateur.scores import Method
+from secateur.recovery.plain import check_keys, recovery_data, recovery_of
+from secateur.scores import Masking, Method
+
+Form = Become | Literal["mask"]
 
 _FORMS: Mapping[str, Become] = {"linear_fit": "collapse", "block_influence": "drop"}
-BUDGETS = ("share", "count", "below", "params", "macs")
+FORMS: tuple[str, ...] = (*BECOMES, "mask")
 
 
 @dataclass(frozen=True)
 class Stage:
     """One method under one budget: what is removed, in how many rounds, and what is done after each.
 
-    The budget is for the whole stage; each round does an equal part of it (`Below`, and whole numbers of `Params` and
-    `Macs`, all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew after each site.
+    The budget is for the whole stage; each round does an equal part of it (`Below`, whole numbers of `Params` and
+    `Macs`, and milliseconds: all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew
+    after each site.
     `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
     `stability` scores two halves of the data as well, at the price of one more pass in each round.
     With a method of layers, `become` says what those that go turn into (see `replace_layers`): by default `collapse`
     for `linear_fit`, `drop` for `block_influence`, `affine` for the others. Compensation then is `reconstruct` or none;
-    and `fold` merges what has become linear wherever that is exact and does not cost more.
+    and `fold` merges what has become linear wherever that is exact and does not cost more. `to_the_end` takes one layer
+    a round until none is left, whatever the budget.
+    With `become="mask"` no layer goes: the budget's share of the weights that lead to activations becomes zero, as
+    `masking.mask` has it, and recovery should keep it so (`keep_zeros`).
 
     Raises:
         SettingsError: a field is outside its range, or the budget cannot be shared out over rounds or sites.
@@ -44,8 +52,9 @@ class Stage:
     protect: tuple[str, ...] = ()
     one_by_one: bool = False
     multiple_of: int = 1
-    become: Become | None = None
+    become: Form | None = None
     fold: bool = True
+    to_the_end: bool = False
     stability: bool = False
 
     def __post_init__(self) -> None:
@@ -57,7 +66,7 @@ class Stage:
         if self.compensate not in HOWS:
             raise UnknownNameError("compensation", self.compensate, HOWS)
         match self.budget:
-            case Params() | Macs() | Share(_, "model") if self.one_by_one:
+            case Params() | Macs() | Latency() | Share(_, "model") if self.one_by_one:
                 remedy = "give a share of each site, count or below."
                 raise SettingsError(f"one_by_one goes site by site, and {self.budget} is for all; {remedy}")
             case Count(int() as units) if units < self.rounds:
@@ -65,20 +74,38 @@ class Stage:
 
     def _check_layers(self) -> None:
         name = self.method.name
-        if self.become is not None and self.become not in BECOMES:
-            raise UnknownNameError("form that a layer can become", self.become, BECOMES)
+        if self.become is not None and self.become not in FORMS:
+            raise UnknownNameError("form that a layer can become", self.become, FORMS)
         if self.method.granularity != "layer":
             if self.become is not None:
                 raise SettingsError(f"become is {self.become!r}, but {name} removes units; leave it out.")
+            if self.to_the_end:
+                raise SettingsError(f"to_the_end is for methods of layers, but {name} removes units; leave it out.")
+        elif self.become == "mask":
+            self._check_masks()
         elif self.compensate not in ("none", "reconstruct"):
             raise SettingsError(f"{name} removes layers: compensate is {self.compensate!r}; give reconstruct or none.")
         elif self.one_by_one or self.multiple_of > 1:
             raise SettingsError(f"{name} removes layers: one_by_one and multiple_of are for units; leave them out.")
 
+    def _check_masks(self) -> None:
+        name = self.method.name
+        if not isinstance(self.method, Masking):
+            raise SettingsError(f"become is 'mask', but {name} measures no unit alone; use nepenthe.")
+        if not isinstance(self.budget, Share) or self.to_the_end:
+            what = "to_the_end" if self.to_the_end else self.budget
+            raise SettingsError(f"{name}: {what} is for layers that go; masks take a share of the weights.")
+
     @property
-    def form(self) -> Become:
+    def form(self) -> Form:
         """What layers that go turn into."""
         return self.become or _FORMS.get(self.method.name, "affine")
+
+    @property
+    def zeta(self) -> float:
+        """The share of the weights left that each round of masks makes zero."""
+        assert isinstance(self.budget, Share)  # of masks
+        return 1.0 - (1.0 - self.budget.ratio) ** (1.0 / self.rounds)
 
     def part(self, number: int, widths: Mapping[str, tuple[int, int, int]] | None = None) -> Budget:
         """The budget of round `number` (from 0), for the network that the round before has left.
@@ -95,10 +122,8 @@ class Stage:
                 return Count({site: _due(share, *width) for site, width in widths.items()})
             case Share(ratio, of):
                 return Share(1.0 - (1.0 - ratio) ** (1.0 / n), of)
-            case Params(float() as limit):
-                return Params(limit ** (1.0 / n))
-            case Macs(float() as limit):
-                return Macs(limit ** (1.0 / n))
+            case Params(float() as limit) | Macs(float() as limit) | Latency(limit, "x"):
+                return replace(self.budget, limit=limit ** (1.0 / n))
             case Count(int() as units):
                 return Count(_part(units, number, n))
             case Count(Mapping() as units):
@@ -136,16 +161,6 @@ class Recipe:
             raise SettingsError("max_drop is NaN; give points of validation quality, such as 1.0.")
 
 
-def recipe_of(recipe: "Recipe | str | Path") -> Recipe:
-    """The recipe that is meant: itself, a method's name, or a TOML file."""
-    match recipe:
-        case Recipe():
-            return recipe
-        case str() if not recipe.endswith(".toml"):
-            return Recipe((Stage(method=methods.get(recipe)),))
-    return read(Path(recipe))
-
-
 def read(path: Path) -> Recipe:
     """The recipe in a TOML file.
 
@@ -178,12 +193,12 @@ def from_dict(data: Mapping[str, Any]) -> Recipe:
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:
-    _check_keys("recipe", data, ("stage", "max_drop", "from_scratch"))
+    check_keys("recipe", data, ("stage", "max_drop", "from_scratch"))
     given = data.get("stage", {})
     stages = tuple(_stage(stage) for stage in (given if isinstance(given, list | tuple) else [given]))
     control = data.get("from_scratch")
     drop = data.get("max_drop")
-    return Recipe(stages, None if drop is None else float(drop), None if control is None else _recovery(control))
+    return Recipe(stages, None if drop is None else float(drop), None if control is None else recovery_of(control))
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -192,37 +207,14 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     if recipe.max_drop is not None:
         data["max_drop"] = recipe.max_drop
     if recipe.from_scratch is not None:
-        data["from_scratch"] = _recovery_data(recipe.from_scratch)
+        data["from_scratch"] = recovery_data(recipe.from_scratch)
     return data
-
-
-def budget_of(settings: Mapping[str, Any]) -> Budget | None:
-    """The one budget among settings `share`, `count`, `below`, `params`, `macs`, with `of` and `relative`."""
-    given = [name for name in BUDGETS if settings.get(name) is not None]
-    if len(given) > 1:
-        raise SettingsError(f"{' and '.join(given)} are given; a stage has one budget.")
-    if not given:
-        return None
-    value = settings[given[0]]
-    amount: Any = parse(value) if isinstance(value, str) else value
-    match given[0]:
-        case "share":
-            return Share(float(amount), settings.get("of") or "site")
-        case "count":
-            counts = amount.values() if isinstance(amount, Mapping) else [amount]
-            if not all(isinstance(count, int) for count in counts):
-                raise SettingsError(f"count is {value!r}; give a whole number of units, or one for each site.")
-            return Count(amount)
-        case "below":
-            return Below(float(amount), bool(settings.get("relative", False)))
-        case "params":
-            return Params(amount)
-    return Macs(amount)
 
 
 def _stage(data: Mapping[str, Any]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
-    _check_keys("stage", data, (*known, "one_by_one", "multiple_of", "become", "fold", "stability"))
+    more = ("one_by_one", "multiple_of", "become", "fold", "to_the_end", "stability", "batch_size", "threads")
+    check_keys("stage", data, (*known, *more))
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
@@ -235,33 +227,16 @@ def _stage(data: Mapping[str, Any]) -> Stage:
         budget=budget_of(data) or Share(0.5),
         rounds=rounds,
         compensate=data.get("compensate", "reconstruct"),
-        recovery=None if recover is False or recover == 0 else _recovery(recover),
+        recovery=None if recover is False or recover == 0 else recovery_of(recover),
         distil=data.get("distil", True),
         protect=tuple(protect),
         one_by_one=data.get("one_by_one", False),
         multiple_of=data.get("multiple_of", 1),
         become=data.get("become"),
         fold=data.get("fold", True),
+        to_the_end=data.get("to_the_end", False),
         stability=data.get("stability", False),
     )
-
-
-def _recovery(data: Any) -> Recovery:
-    """Settings of a recovery: a table, or just the number of epochs."""
-    if isinstance(data, int):
-        return Recovery(epochs=data)
-    known = [f.name for f in fields(Recovery) if f.name != "teacher"]
-    _check_keys("recover", data, known)
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    return Recovery(**values)
-
-
-def _check_keys(table: str, data: Any, known: "tuple[str, ...] | list[str]") -> None:
-    if not isinstance(data, Mapping):
-        raise SettingsError(f"[{table}] is {data!r}; give a table of settings.")
-    for key in data:
-        if key not in known:
-            raise UnknownNameError(f"setting in [{table}]", key, known)
 
 
 def _stage_data(stage: Stage) -> dict[str, Any]:
@@ -269,25 +244,11 @@ def _stage_data(stage: Stage) -> dict[str, Any]:
     settings = {f.name: getattr(stage.method, f.name) for f in fields(stage.method)}  # type: ignore[arg-type]
     if settings:
         data["settings"] = settings
-    match stage.budget:
-        case Share(ratio, of):
-            data |= {"share": ratio, "of": of}
-        case Count(units):
-            data |= {"count": dict(units) if isinstance(units, Mapping) else units}
-        case Below(threshold, relative):
-            data |= {"below": threshold, "relative": relative}
-        case Params(limit):
-            data |= {"params": limit}
-        case Macs(limit):
-            data |= {"macs": limit}
+    data |= settings_of(stage.budget)
     data |= {"rounds": stage.rounds, "compensate": stage.compensate, "distil": stage.distil}
     data |= {"protect": list(stage.protect), "one_by_one": stage.one_by_one, "multiple_of": stage.multiple_of}
-    data |= {"become": stage.form, "fold": stage.fold} if stage.method.granularity == "layer" else {}
+    if stage.method.granularity == "layer":
+        data |= {"become": stage.form, "fold": stage.fold, "to_the_end": stage.to_the_end}
     data["stability"] = stage.stability
-    data["recover"] = _recovery_data(stage.recovery) if stage.recovery else False
+    data["recover"] = recovery_data(stage.recovery) if stage.recovery else False
     return data
-
-
-def _recovery_data(recovery: Recovery) -> dict[str, Any]:
-    values = {f.name: getattr(recovery, f.name) for f in fields(recovery) if f.name != "teacher"}
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v is not None}

@@ -14,10 +14,10 @@ from secateur.compensation.collapse import collapse, mend_behind
 from secateur.compensation.departure import enough
 from secateur.depth import change_, linear_at
 from secateur.errors import PlanError, UnknownNameError
-from secateur.plan import LayerEdit, Part, Plan, Swap, Untie
+from secateur.plan import LayerEdit, Part, Plan, Swap
 from secateur.result import Fold
 from secateur.scores import Rectified
-from secateur.sites import Sites
+from secateur.sites import Sites, Stretch
 from secateur.stats import Line
 from secateur.task import Task
 from secateur.tracing import trace
@@ -142,16 +142,14 @@ def _dropped(model: nn.Module, choices: Sequence[Choice]) -> tuple[nn.Module, li
     edits = []
     for choice in choices:
         assert choice.stretch is not None  # only stretches can be dropped
-        changes = _without(choice)
+        changes = path_around(choice.stretch)
         change_(small, changes)
         edits.append(LayerEdit(choice.name, "drop", changes))
     return small, edits
 
 
-def _without(choice: Choice) -> tuple[Untie | Swap, ...]:
-    """A residual block becomes its path around; a branch of layers gives zeros, which a linear layer of zeros does."""
-    stretch = choice.stretch
-    assert stretch is not None
+def path_around(stretch: Stretch) -> tuple[Swap, ...]:
+    """The changes that leave a stretch's path around: a branch gives zeros, which a linear layer of zeros does."""
     nothing = Part("identity")
     if stretch.has_path:
         return (Swap(stretch.modules[0], Part(stretch.then) if stretch.then else nothing),)

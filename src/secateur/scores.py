@@ -137,6 +137,16 @@ class Observing(Method, Protocol):
 
 
 @runtime_checkable
+class Masking(Method, Protocol):
+    """A method of layers that says as well how much every unit of an activation changes sides.
+
+    By that, `masking.mask` makes weights zero.
+    """
+
+    def entropies(self, model: nn.Module, sites: Sites, task: Task) -> Scores: ...
+
+
+@runtime_checkable
 class Trying(Method, Protocol):
     """A method that looks at data in passes of its own."""
 

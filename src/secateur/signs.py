@@ -91,10 +91,14 @@ class SignsByBatch:
     def observe(self, rows: Shaped[Tensor, "*rows units"]) -> "SignsByBatch":
         """The sums with a batch more."""
         signs = Signs.empty().observe(rows)
-        two, three, is_finite = signs.entropy(2), signs.entropy(3), self.is_finite and signs.is_finite
-        if self.count == 0:
-            return SignsByBatch(1, two, three, is_finite)
-        return SignsByBatch(self.count + 1, self.two + two, self.three + three, is_finite)
+        return self.merge(SignsByBatch(1, signs.entropy(2), signs.entropy(3), signs.is_finite))
+
+    def merge(self, other: "SignsByBatch") -> "SignsByBatch":
+        """The sums over the batches of both."""
+        if self.count == 0 or other.count == 0:
+            return other if self.count == 0 else self
+        is_finite = self.is_finite and other.is_finite
+        return SignsByBatch(self.count + other.count, self.two + other.two, self.three + other.three, is_finite)
 
     def entropy(self, states: States = 3) -> Float64[Tensor, " units"]:
         """The mean over batches of every unit's entropy."""

@@ -43,6 +43,13 @@ class PairStatistic(Protocol):
     def observe(self, pre: Shaped[Tensor, "*rows units"], post: Shaped[Tensor, "*rows units"]) -> Self: ...
 
 
+@runtime_checkable
+class Merging(Protocol):
+    """A statistic of two samples together, so that several processes can share the work; methods' own may lack it."""
+
+    def merge(self, other: Self) -> Self: ...
+
+
 @dataclass(frozen=True)
 class Moments:
     """Count, sums of deviations from a shift, and of their squares: mean and variance of every unit.

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from secateur.errors import DataError
+from secateur.processes import ALONE, Processes
 
 Split = Literal["train", "calibration", "validation", "test"]
 Batch = Any
@@ -27,7 +30,8 @@ class Task:
     `quality` turns the total into named figures, the first of which, `metric`, decides (in points: 0–100, higher is
     better). `distance` compares a student's output with its teacher's at a temperature; `disagreement` says how much
     quality that difference puts at risk. Recovery hands over outputs as they are: where those are of tokens, the ones
-    of padding are among them.
+    of padding are among them. `processes` are those that share the work on the batches; all of them read all batches,
+    in the same order.
     """
 
     metric: str
@@ -42,6 +46,7 @@ class Task:
     validation: Iterable[Batch] | None = None
     test: Iterable[Batch] | None = None
     join: Callable[[Tensor, Tensor], Tensor] = torch.add
+    processes: Processes = ALONE
 
     @staticmethod
     def classification(
@@ -106,7 +111,8 @@ class Task:
             if isinstance(batches, Iterator):
                 raise DataError(f"{name}: an iterator can be read only once; give a list or a DataLoader instead.")
         risk = disagreement or (lambda student, teacher: distance(student, teacher, 1.0))
-        return Task(metric, loss, sums, quality, distance, risk, arguments or arguments_of, join=join, **splits)
+        reads = arguments or arguments_of
+        return Task(metric, loss, sums, quality, distance, risk, reads, join=join, processes=ALONE, **splits)
 
     def batches(self, split: Split) -> Iterator[Batch]:
         """The batches of a split, each checked for NaN; calibration falls back on train.
@@ -132,13 +138,14 @@ class Task:
         return tuple(_head(a, rows) for a in args), {k: _head(v, rows) for k, v in kwargs.items()}
 
     def evaluate(self, split: Split, predict: Callable[[Arguments], Any]) -> dict[str, float]:
-        """The quality of predictions on a split, `metric` first."""
-        total: Tensor | None = None
-        for batch in self.batches(split):
-            sums = self.sums(predict(self.arguments(batch)), batch).cpu()
-            total = sums if total is None else self.join(total, sums)
-        assert total is not None  # batches() never ends empty
-        return self.quality(total)
+        """The quality of predictions on a split, `metric` first; several processes predict a batch each in turn."""
+
+        def own() -> list[Tensor]:
+            batches = self.processes.own(self.batches(split))
+            return [self.sums(predict(self.arguments(batch)), batch).cpu() for batch in batches]
+
+        turns = zip_longest(*self.processes.each(own))
+        return self.quality(reduce(self.join, (sums for turn in turns for sums in turn if sums is not None)))
 
 
 def arguments_of(batch: Batch) -> Arguments:

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
-import torch.utils._pytree as pytree
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.errors import ModelError
 from secateur.graph import Operator, Traced
-from secateur.inference import device_of, evaluating, moved
+from secateur.inference import batch_on, device_of, evaluating
 from secateur.sites import Activation, Sites
 from secateur.task import Arguments, Batch, Split, Task
 from secateur.tracing import trace
@@ -60,7 +58,7 @@ def trial_on(model: nn.Module, sites: Sites, task: Task, *, split: Split = "vali
         DataError: the split is missing or empty.
     """
     device = device_of(model)
-    chosen = [pytree.tree_map(partial(moved, device=device), batch) for batch in islice(task.batches(split), batches)]
+    chosen = [batch_on(batch, device) for batch in islice(task.batches(split), batches)]
     return Trial(trace(model, task), {each.name: each for each in sites.activations}, task, tuple(chosen))
 
 

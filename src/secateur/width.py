@@ -140,7 +140,7 @@ def _resize_convolution_(module: Any, *, made: str, shared: str) -> None:
     Groups are an attribute that a plan changes; without one, a depthwise convolution has as many as it has channels.
     """
     rows, columns = _weight(module).shape[:2]
-    if columns == 1 and module.groups == module.in_channels and rows != getattr(module, made):
+    if columns == 1 and 1 < module.groups == module.in_channels and rows != getattr(module, made):
         module.groups = rows * module.groups // getattr(module, made)
     setattr(module, made, rows)
     setattr(module, shared, columns * module.groups)

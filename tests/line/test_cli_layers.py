@@ -97,3 +97,38 @@ def test_the_layers_that_can_go_are_listed_with_what_they_cost() -> None:
     assert first["macs_after"] == first["inputs"] * first["outputs"]
     names = {(each["name"],) for each in found["activations"]}
     assert {tuple(each["activations"]) for each in (first, *others)} <= names
+
+
+def test_what_each_candidate_would_save_is_shown_and_timed() -> None:
+    network = ("--model", "zoo:mlp?hidden=32,24", "--data", "sklearn:digits")
+    found = commands.data("layers", *network, "--latency", "--rows", 4)
+    assert [price["become"] for price in found["prices"]] == ["collapse"] * len(found["stretches"])
+    for price, stretch in zip(found["prices"], found["stretches"], strict=True):
+        assert price["before"]["macs"] - price["after"]["macs"] == stretch["macs"] - stretch["macs_after"]
+        assert [each["batch_size"] for each in price["latency"]] == [4, 4]
+    text = commands.done("layers", *network, "--become", "affine")
+    assert "The network as affine, each alone: of 3 layers" in text
+    assert "Faster" not in text
+
+
+def test_nepenthe_masks_and_then_takes_layers(folder: Path) -> None:
+    options = ("--method", "nepenthe", "--zeta", 0.3, "--rounds", 2, "--count", 1, "--out", "run", "--json")
+    printed = json.loads(commands.done(*RUN, *options))
+    assert [{edit["action"] for edit in one["plan"]["layers"]} - {"fold"} for one in printed["rounds"]] == [
+        *({"mask"}, {"mask"}),
+        {"affine"},
+    ]
+    recipe = read(folder / "run" / "recipe.toml")
+    assert [stage.form for stage in recipe.stages] == ["mask", "affine"]
+    assert recipe.stages[0].zeta == pytest.approx(0.3)
+    storage.load(folder / "run" / "model.safetensors", build=lambda: sources.build("mine.py:build", 0, {}))
+    assert "--zeta is for nepenthe" in commands.run(*RUN, "--method", "easier", "--zeta", 0.3, "--out", "x").output
+    assert "no other end" in commands.run(*RUN, "--method", "easier", "--to-the-end", "--count", 1, "--out", "x").output
+
+
+def test_to_the_end_every_layer_goes_and_every_network_is_kept(folder: Path) -> None:
+    commands.done(*RUN, "--method", "easier", "--become", "identity", "--no-fold", "--to-the-end", "--out", "run")
+    plan = json.loads((folder / "run" / "plan.json").read_text())
+    kept = sorted(path.name for path in (folder / "run").glob("round-*.safetensors"))
+    assert kept == [f"round-{number + 1}.safetensors" for number in range(len(plan["layers"]))]
+    assert len(kept) > 1

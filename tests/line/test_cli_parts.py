@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import commands
-from secateur import Below, Count, Macs, Params, Recipe, Recovery, Share, Stage, methods, recipe, sources
+from secateur import Below, Count, Latency, Macs, Params, Recipe, Recovery, Share, Stage, methods, recipe, sources
 from secateur.cli.app import COMMANDS
 from secateur.cli.comparing import compared, measured
 from secateur.cli.screen import Screen
@@ -36,6 +36,7 @@ BUDGETS = st.one_of(
     st.builds(Below, SHARES, st.booleans()),
     st.builds(Params, st.one_of(SHARES, st.integers(1, 10**9))),
     st.builds(Macs, st.one_of(SHARES, st.integers(1, 10**9))),
+    st.builds(Latency, SHARES, st.just("x"), st.integers(1, 64)),
 )
 RECOVERIES = st.builds(
     Recovery,

@@ -218,3 +218,21 @@ def test_values_that_are_no_numbers_are_refused_by_name() -> None:
         fits(traced, stretches, task_of(huge), ROWS)
     with pytest.raises(DataError, match="1: the calibration data has 1 row there"):
         fits(traced, stretches, replace(task_of(x), calibration=[(x[:1], x[:1])]), ROWS)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_layers_behind_are_solved_only_where_the_tasks_own_distance_falls(sign: float) -> None:
+    model, x = chain(), rows(ROWS, 5)
+    for layer in (0, 2, 4, 6):
+        model[layer].weight.data *= 2.0
+    task = replace(task_of(x), distance=lambda one, two, _: sign * (one - two).square().mean())
+    stretches = find_layers(model, task).stretches[:1]
+    plain, _, alone = collapse(model, stretches, task, rows=ROWS, others=False)
+    found, edits, folds = collapse(model, stretches, task, rows=ROWS)
+    is_plain = all(torch.equal(one, two) for one, two in zip(plain.parameters(), found.parameters(), strict=True))
+    assert is_plain is (sign < 0)
+    if is_plain:
+        assert folds[0] == alone[0]
+        assert edits[0].error == alone[0].error_after
+        assert [(fold.layer, fold.used) for fold in folds[1:]] == [("4", "none"), ("6", "none"), ("8", "none")]
+        assert all("took the output further" in fold.reason for fold in folds[1:])

@@ -24,10 +24,11 @@ from secateur.inference import evaluating
 from secateur.measurement import latency, measure
 from secateur.pipeline import Place, Progress, compress, reinitialised
 from secateur.plan import from_json, to_json
-from secateur.recipe import Recipe, Stage, recipe_of
+from secateur.recipe import Recipe, Stage
 from secateur.recovery import Recovery
 from secateur.result import Event, Measurement, Result
 from secateur.result import to_json as result_to_json
+from secateur.staging import recipe_of
 from secateur.surgery import apply
 from secateur.task import Task
 from secateur.width import resize_, tensors_of

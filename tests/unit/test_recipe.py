@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur import methods
-from secateur.budget import Below, Budget, Count, Macs, Params, Share
+from secateur.budget import Below, Budget, Count, Latency, Macs, Params, Share
+from secateur.budget.written import budget_of
 from secateur.cli.tomlfile import written
 from secateur.compensation import HOWS
 from secateur.errors import FileError, SettingsError, UnknownNameError
-from secateur.recipe import Recipe, Stage, budget_of, from_dict, read, recipe_of, to_dict
+from secateur.recipe import Recipe, Stage, from_dict, read, to_dict
 from secateur.recovery import Recovery
+from secateur.staging import recipe_of
 
 SHARES = st.floats(0.01, 0.99)
 BUDGETS: st.SearchStrategy[Budget] = st.one_of(
@@ -26,6 +28,8 @@ BUDGETS: st.SearchStrategy[Budget] = st.one_of(
     st.builds(Below, SHARES, st.just(True)),
     st.builds(Params, SHARES | st.integers(1, 10**9)),
     st.builds(Macs, SHARES | st.integers(1, 10**9)),
+    st.builds(Latency, SHARES, st.just("x"), st.integers(1, 64), st.integers(1, 4)),
+    st.builds(Latency, st.floats(1e-3, 1e6), st.just("ms")),
 )
 METHODS = st.sampled_from(
     (
@@ -59,7 +63,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
 @st.composite
 def stages(draw: st.DrawFn) -> Stage:
     budget = draw(BUDGETS)
-    is_for_all = isinstance(budget, Params | Macs) or getattr(budget, "of", "site") == "model"
+    is_for_all = isinstance(budget, Params | Macs | Latency) or getattr(budget, "of", "site") == "model"
     return Stage(
         method=draw(METHODS),
         budget=budget,
@@ -153,6 +157,9 @@ def test_a_methods_name_is_a_recipe() -> None:
         ({"params": "25%"}, Params(0.25)),
         ({"params": "20k"}, Params(20_000)),
         ({"macs": 300}, Macs(300)),
+        ({"latency": 0.6}, Latency(0.6)),
+        ({"latency": "0.6x", "batch_size": 32}, Latency(0.6, "x", 32)),
+        ({"latency": "4ms", "threads": 2}, Latency(4.0, "ms", 1, 2)),
         ({"share": None}, None),
     ],
 )
@@ -188,8 +195,8 @@ def test_one_round_is_the_share_itself() -> None:
     assert Stage(budget=Share(0.3)).part(0, {"a": (8, 8, 1)}) == Share(0.3)
 
 
-@pytest.mark.parametrize("kind", [Params, Macs])
-def test_rounds_together_reach_the_share_that_may_be_left(kind: type[Params] | type[Macs]) -> None:
+@pytest.mark.parametrize("kind", [Params, Macs, Latency])
+def test_rounds_together_reach_the_share_that_may_be_left(kind: type[Params | Macs | Latency]) -> None:
     parts = [Stage(budget=kind(0.2), rounds=3).part(number) for number in range(3)]
     assert math.prod(part.limit for part in parts) == pytest.approx(0.2)
 
@@ -214,7 +221,7 @@ def test_rounds_together_remove_the_count_of_each_site(units: int, rounds: int) 
     assert parts[0]["a"] == max(part["a"] for part in parts)
 
 
-@pytest.mark.parametrize("budget", [Below(0.1), Params(300), Macs(300)])
+@pytest.mark.parametrize("budget", [Below(0.1), Params(300), Macs(300), Latency(4.0, "ms")])
 def test_what_cannot_be_shared_out_is_asked_of_every_round(budget: Budget) -> None:
     assert [Stage(budget=budget, rounds=2).part(number) for number in range(2)] == [budget, budget]
 

@@ -207,3 +207,15 @@ def test_a_hook_on_a_single_tensor_does_not_come_along_as_in_any_copy() -> None:
     small.eval()(torch.randn(4, 3)).sum().backward()
     assert small[0].weight.grad.abs().sum() > 0
     assert len(model[0].weight._backward_hooks) == 1
+
+
+@pytest.mark.parametrize(
+    ("convolution", "sides"), [(nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3), (nn.ConvTranspose2d, 2)]
+)
+def test_channels_that_are_made_of_a_single_one_can_go(convolution: type[nn.Module], sides: int) -> None:
+    model = nn.Sequential(convolution(1, 6, 3), nn.ReLU(), convolution(6, 2, 3), nn.Flatten())
+    grey = torch.randn(2, 1, *(7,) * sides)
+    sites = find_sites(model, grey)
+    assert sites.names == ("0",)
+    small = apply(model, plan_of(sites, {"0": (1, 4, 5)}), verify=True, example=grey)
+    assert (small[0].in_channels, small[0].out_channels, small[0].groups) == (1, 3, 1)

@@ -1,6 +1,6 @@
 """How much goes, and which units that means: scores and a budget in, a plan out."""
 
-from secateur.budget.amounts import Below, Budget, Count, Macs, Params, Share, parse
+from secateur.budget.amounts import Below, Budget, Count, Latency, Macs, Params, Share, parse, parse_latency
 from secateur.budget.choice import select
 from secateur.budget.layers import Become, Choice, select_layers
 from secateur.budget.outcome import Cost, cost, plan_of
@@ -12,11 +12,13 @@ __all__ = [
     "Choice",
     "Cost",
     "Count",
+    "Latency",
     "Macs",
     "Params",
     "Share",
     "cost",
     "parse",
+    "parse_latency",
     "plan_of",
     "select",
     "select_layers",

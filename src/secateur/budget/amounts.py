@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Literal
 
 from secateur.errors import SettingsError
 
 AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([%kmg]?)", re.IGNORECASE)
+LATENCY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(x|%|ms|)", re.IGNORECASE)
 FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -75,7 +76,31 @@ class Macs:
         _check_limit("Macs", self.limit)
 
 
-Budget = Share | Count | Below | Params | Macs
+@dataclass(frozen=True)
+class Latency:
+    """How long a call may take, as predicted: a share of the original's time (`unit` "x"), or milliseconds ("ms").
+
+    It is of calls with so many rows, on so many torch threads.
+    """
+
+    limit: float
+    unit: Literal["x", "ms"] = "x"
+    batch_size: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("x", "ms"):
+            raise SettingsError(f"Latency: the unit is {self.unit!r}; give 'x' for a share of the original, or 'ms'.")
+        if not 0 < self.limit < inf or (self.unit == "x" and self.limit > 1):
+            most = " and up to 1" if self.unit == "x" else ", such as 4.0"
+            what = "the share left" if self.unit == "x" else "the number of milliseconds"
+            raise SettingsError(f"Latency: {what} is {self.limit}; give a number above 0{most}.")
+        for name in ("batch_size", "threads"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"Latency: {name} is {getattr(self, name)}; give at least 1.")
+
+
+Budget = Share | Count | Below | Params | Macs | Latency
 
 
 def parse(text: str) -> float | int:
@@ -93,6 +118,21 @@ def parse(text: str) -> float | int:
     if unit:
         return round(float(digits) * FACTORS[unit])
     return float(digits) if "." in digits else int(digits)
+
+
+def parse_latency(text: str) -> tuple[float, Literal["x", "ms"]]:
+    """The limit in a text and its unit: `"0.6x"`, `"0.6"` and `"60%"` are shares, `"12ms"` is milliseconds.
+
+    Raises:
+        SettingsError: the text is no such limit.
+    """
+    found = LATENCY.fullmatch(text.strip())
+    if found is None:
+        raise SettingsError(f"{text!r} is not a latency; write a share of the original's as 0.6x, or a time as 12ms.")
+    number, unit = float(found[1]), found[2].lower()
+    if unit == "ms":
+        return number, "ms"
+    return (number / 100 if unit == "%" else number), "x"
 
 
 def _check_limit(budget: str, limit: float | int) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secateur.budget.amounts import Below, Budget, Count, Macs, Params, Share
+from secateur.budget.amounts import Below, Budget, Count, Latency, Macs, Params, Share
 from secateur.budget.outcome import plan_from
 from secateur.budget.ranking import Family, Steps, Taken, common_order, costs_along, families, nearest, rounded
+from secateur.budget.timed import Clock, within
 from secateur.errors import BudgetError
 from secateur.plan import Plan
 from secateur.scores import Scores
@@ -18,7 +19,15 @@ NEAR = 0.01  # how far below a limit on costs a plan may end, where it can be he
 TRIES = 8
 
 
-def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[str] = (), multiple_of: int = 1) -> Plan:
+def select(
+    scores: Scores,
+    sites: Sites,
+    budget: Budget,
+    *,
+    protect: Iterable[str] = (),
+    multiple_of: int = 1,
+    clock: Clock | None = None,
+) -> Plan:
     """The plan that meets a budget by removing the lowest scores.
 
     Ties go by position: the earlier site first, in it the lower unit. Sites named in `protect` lose nothing, whatever
@@ -31,6 +40,9 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
     `multiple_of` rounds what is left of every site (of each of its blocks) to the nearest multiple, where that is no
     more than there was: widths of 8 or 16 are what many devices are fast at. `Params` and `Macs` hold after rounding.
 
+    `Latency` takes units in the same order until the time that `clock` predicts is short enough; it needs the clock of
+    this model.
+
     Raises:
         BudgetError: the budget cannot be met, or the scores do not fit the sites.
         UnknownNameError: a site in the scores, in `protect` or in the budget is unknown.
@@ -38,7 +50,18 @@ def select(scores: Scores, sites: Sites, budget: Budget, *, protect: Iterable[st
     for name in scores.values:
         _check_length(sites[name], scores)
     free = families(scores, sites, protect)
-    asked = _counts(free, scores, sites, budget, multiple_of)
+    if isinstance(budget, Latency):
+        order = common_order(free, comparable=scores.comparable)
+
+        def planned(steps: int) -> Plan:
+            return _plan(scores, sites, free, _per_family(order[:steps], free), multiple_of)
+
+        return within(budget, clock, len(order), planned)
+    return _plan(scores, sites, free, _counts(free, scores, sites, budget, multiple_of), multiple_of)
+
+
+def _plan(scores: Scores, sites: Sites, free: Sequence[Family], asked: Sequence[int], multiple_of: int) -> Plan:
+    """The plan that takes so many steps of each family, rounded."""
     counts = [rounded(family, count, multiple_of) for family, count in zip(free, asked, strict=True)]
     edits = {
         ranked.site.name: ranked.edit(count)
@@ -54,7 +77,13 @@ def _check_length(site: Site, scores: Scores) -> None:
         raise BudgetError(f"{site.name}: {length} scores for {site.units} units; score the sites of this model.")
 
 
-def _counts(free: Sequence[Family], scores: Scores, sites: Sites, budget: Budget, multiple_of: int) -> Sequence[int]:
+def _counts(
+    free: Sequence[Family],
+    scores: Scores,
+    sites: Sites,
+    budget: Share | Count | Below | Params | Macs,
+    multiple_of: int,
+) -> Sequence[int]:
     """How many steps each family takes."""
     match budget:
         case Share(ratio, "site"):

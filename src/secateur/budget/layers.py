@@ -52,7 +52,7 @@ def select_layers(
     if become not in BECOMES:
         raise UnknownNameError("form that a layer can become", become, BECOMES)
     values = _values(scores, sites)
-    protected = _protected(sites, protect)
+    protected = protected_layers(sites, protect)
     found = _candidates(values, sites, become, at_any_cost=at_any_cost)
     if not found:
         raise BudgetError(f"{become}: none of {len(sites.activations)} activations can go so; {_instead(become)}")
@@ -76,8 +76,12 @@ def _values(scores: Scores, sites: Sites) -> dict[str, float]:
     return {activation.name: float(scores.values[activation.name]) for activation in sites.activations}
 
 
-def _protected(sites: Sites, patterns: Iterable[str]) -> set[str]:
-    """The activations that stay: those that match a pattern, or are in a stretch or module that does."""
+def protected_layers(sites: Sites, patterns: Iterable[str]) -> set[str]:
+    """The activations that stay: those that match a pattern, or are in a stretch or module that does.
+
+    Raises:
+        UnknownNameError: a pattern fits nothing.
+    """
     names = {each.name: {each.name, *_around(each.name)} for each in sites.activations}
     for stretch in sites.stretches:
         for name in stretch.activations:

@@ -1,20 +1,25 @@
 """From data to statistics: passes over the calibration data that watch units, forwards or with gradients."""
 
+import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.calibration.gradients import gate_slopes
+from secateur.calibration.merging import Seen, seen_by_all
 from secateur.calibration.pairs import check_finite
 from secateur.calibration.places import Batch, Places
 from secateur.calibration.taps import layers_watched, measured, taps_of
 from secateur.errors import DataError, ModelError
 from secateur.graph import Operator, Traced
 from secateur.homology import Cloud
-from secateur.inference import evaluating
+from secateur.inference import device_of, evaluating
 from secateur.padding import Padding, texts_of
+from secateur.processes import ALONE
 from secateur.result import Event
 from secateur.scores import Gates, Look, Points, Tap
 from secateur.sites import Sites
@@ -41,27 +46,33 @@ def calibrate_all(
 
     One forward pass over the calibration data for all that watch outputs, and one with gradients for all that watch
     gates; memory does not grow with the data, but for looks at points, which are kept. Padding of texts never counts.
+    The task's processes take the batches in turns, and all of them get the whole.
 
     Raises:
         DataError: fewer than two rows of data, or values that are NaN or infinite.
         ModelError: what a look asks for cannot be followed to where a site's units are made or read.
     """
     traced = trace(model, task)
+    texts, device = texts_of(traced), device_of(model)
     gates = [look for look in looks if isinstance(look, Gates)]
     outputs = [look for look in looks if not isinstance(look, Gates)]
-    seen: dict[Look, dict[str, Any]] = {}
+
+    def forwards(task: Task) -> tuple[Seen, str]:
+        taps = taps_of(traced, sites, outputs)
+        mark = _pass(task, lambda _, given, rows: _forward(traced, taps, given, (rows, texts.padding(given))), watch)
+        return taps.seen, mark
+
+    def backwards(task: Task) -> tuple[Seen, str]:
+        slopes: Seen = {look: {site.name: Moments.empty() for site in sites} for look in gates}
+        return slopes, _pass(task, lambda *given: _slopes(traced, sites, task, slopes, given), watch)
+
+    seen: Seen = {}
     with evaluating(model):
         if outputs:
-            taps, texts = taps_of(traced, sites, outputs), texts_of(traced)
-            _pass(task, lambda _, given, rows: _forward(traced, taps, given, (rows, texts.padding(given))), watch)
-            check_finite(taps)
-            seen |= taps.seen
+            seen |= seen_by_all(outputs, task, forwards, device)
+            check_finite(seen)
         if gates:
-            slopes: dict[Look, dict[str, Any]] = {
-                look: {site.name: Moments.empty() for site in sites} for look in gates
-            }
-            _pass(task, lambda *given: _slopes(traced, sites, task, slopes, given), watch)
-            seen |= slopes
+            seen |= seen_by_all(gates, task, backwards, device)
     return seen
 
 
@@ -83,7 +94,7 @@ def observe(
         see(batch, taps.seen[look])
 
     with evaluating(model):
-        _pass(task, step, watch)
+        _pass(replace(task, processes=ALONE), step, watch)
 
 
 def watched_layers(model: nn.Module, sites: Sites, task: Task, tap: Tap) -> dict[str, tuple[str, ...]]:
@@ -104,13 +115,17 @@ def rows_in(arguments: Arguments) -> int:
     return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
 
 
-def _pass(task: Task, step: Step, watch: Watch) -> None:
-    """One pass over the calibration data."""
-    rows = 0
+def _pass(task: Task, step: Step, watch: Watch) -> str:
+    """One pass over the calibration data, of which each process looks at every n-th batch; and a mark of the data."""
+    rows, mark = 0, 0
+    processes = task.processes
     for number, batch in enumerate(task.batches("calibration")):
         arguments = task.arguments(batch)
         found = rows_in(arguments)
-        step(batch, arguments, found)
+        if number % processes.size == processes.rank:
+            step(batch, arguments, found)
+        if number == 0 and not processes.is_alone:
+            mark = _checksum(arguments)
         rows += found
         if watch:
             watch(Event("calibrate", number + 1, _length(task)))
@@ -118,6 +133,15 @@ def _pass(task: Task, step: Step, watch: Watch) -> None:
         raise DataError(
             f"the calibration data has {rows} row; statistics need at least two, and hundreds to be of use."
         )
+    return f"{rows} rows beginning with {mark}"
+
+
+def _checksum(arguments: Arguments) -> int:
+    """Of all tensors in a model's arguments."""
+    args, kwargs = arguments
+    tensors = [value.detach().cpu() for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    raw = [value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for value in tensors if value.numel()]
+    return zlib.crc32(b"".join(raw))
 
 
 def _forward(traced: Traced, taps: Places, arguments: Arguments, given: tuple[int, Padding]) -> None:

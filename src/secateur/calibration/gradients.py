@@ -13,6 +13,7 @@ from torch.fx import Node
 from secateur.calibration.taps import check_examples_first
 from secateur.errors import DataError
 from secateur.graph import Operator, Traced
+from secateur.inference import batch_on, device_of
 from secateur.reading import values_read
 from secateur.sites import Read, Site, Sites
 from secateur.task import Arguments, Batch, Task
@@ -44,7 +45,7 @@ def gate_slopes(traced: Traced, sites: Sites, task: Task, given: Given) -> dict[
         return operator(*args)
 
     with torch.enable_grad():
-        loss = task.loss(apart.run(arguments, around), batch)
+        loss = task.loss(apart.run(arguments, around), batch_on(batch, device_of(traced.model)))
         if not loss.requires_grad:
             raise DataError("the task's loss does not depend on what the sites put out; give a loss that does.")
         torch.autograd.grad(loss, sources, allow_unused=True)

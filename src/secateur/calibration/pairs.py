@@ -1,6 +1,6 @@
 """Every activation watched: what goes in, or that beside what comes out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from secateur import padding
 from secateur.calibration.places import Batch, Places
 from secateur.errors import DataError, ModelError
 from secateur.graph import Traced, operator_of
-from secateur.scores import Blocks, Entering, Rectified
+from secateur.scores import Blocks, Entering, Look, Rectified
 from secateur.sites import Activation, Sites
 
 
@@ -31,13 +31,13 @@ def at_activations(places: Places, traced: Traced, sites: Sites, look: Entering 
             _watch(places, ends[activation.name], see)
 
 
-def check_finite(places: Places) -> None:
+def check_finite(found: Mapping[Look, Mapping[str, Any]]) -> None:
     """Refuse what was seen at activations, or at blocks around them, if it is not finite.
 
     Raises:
         DataError: names the activation.
     """
-    for look, seen in places.seen.items():
+    for look, seen in found.items():
         for name, statistic in seen.items() if isinstance(look, Entering | Rectified | Blocks) else ():
             if not statistic.is_finite:
                 raise DataError(f"{name}: what comes in there is NaN or infinite; look at data and weights.")

@@ -4,6 +4,7 @@ import sys
 from io import TextIOWrapper
 
 from secateur.cli.app import app
+from secateur.processes import leave
 
 
 def main() -> None:
@@ -11,7 +12,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal knows ± and →
-    app(prog_name="secateur")
+    try:
+        app(prog_name="secateur")
+    finally:
+        leave()
 
 
 __all__ = ["main"]

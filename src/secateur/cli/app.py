@@ -3,6 +3,7 @@
 import typer
 
 from secateur.cli.apply import apply
+from secateur.cli.compare import compare
 from secateur.cli.compress import compress
 from secateur.cli.demo import demo
 from secateur.cli.explain import explain
@@ -28,6 +29,7 @@ COMMANDS = (
     recover,
     measure,
     compress,
+    compare,
     explain,
     verify,
     export,

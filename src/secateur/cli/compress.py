@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from secateur.cli.grouping import INTERRUPTED
-from secateur.cli.options import Amount, Choice, Given, Loop
+from secateur.cli.options import Amount, Choice, Given, Loop, Seek
 from secateur.cli.screen import Screen
 
 _place = partial(typer.Option, rich_help_panel="Run folder")
@@ -26,13 +26,17 @@ class Place:
     ] = False
 
 
-def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Place, screen: Screen) -> None:
+def compress(  # noqa: PLR0913 - one group of options each
+    *, given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek, place: Place, screen: Screen
+) -> None:
     r"""Do the whole line: score, choose, cut, compensate, recover, measure; and write a run folder.
 
-    Without a budget as much goes as holds: 95 % of the units in 8 rounds, up to the last round that loses no more than
-    --max-drop. With one, all of it goes, unless --max-drop is given too. Each cut is proven exact before it is built
-    upon. The network after each kept round is written at once; Ctrl-C in training ends the run with what is finished.
-    After a kill the same command with --resume goes on after the last finished round, to the same end.
+    Without a method, --macs, --params or --latency (what may be left), --max-drop (what may be lost) or both are a
+    goal: methods, shares of every site and layers to collapse are searched for the best network under it. With a method
+    all of a budget goes, unless --max-drop is given too; with neither, as much as holds: 95 % of the units in 8 rounds.
+
+    Each cut is proven exact before it is built upon. The network after each kept round is written at once; Ctrl-C in
+    training ends the run with what is finished. After a kill the same command with --resume goes on, to the same end.
 
     Example:
       secateur compress --model "zoo:mlp?hidden=256,256" --data sklearn:digits \
@@ -40,18 +44,22 @@ def compress(given: Given, choice: Choice, amount: Amount, loop: Loop, place: Pl
       secateur compress --model mine.py:build --weights mine.pth \
         --data "csv:table.csv?target=label" --max-drop 0.5 --out runs/mine
       secateur compress --model zoo:resnet20 --weights resnet20.th \
-        --data cifar10:DIR --macs 50% --recover 1 --out runs/resnet20
+        --data cifar10:DIR --macs 50% --max-drop 1 --recover 1 --out runs/resnet20
       secateur compress --model hf:DIR --data glue/sst2:DIR --method magnitude \
         --remove 50% --recover 2 --out runs/bert
     """
     from secateur.cli.recipes import rate_of, recipe_of
     from secateur.cli.running import Job, run
+    from secateur.cli.seeking import wanted
     from secateur.cli.summary import summary
 
     recipe = recipe_of(given, choice, amount, loop)
-    job = Job(given, recipe, place.out, place.force, loop.train, place.resume, rate_of(given, loop.learning_rate))
+    goal = wanted(given, choice, amount, loop, seek)
+    rate = rate_of(given, loop.learning_rate)
+    job = Job(given, recipe, place.out, place.force, loop.train, place.resume, rate, goal)
     finished = run(job, screen)
-    screen.show(finished.data, *summary(finished))
+    if not screen.is_silent:
+        screen.show(finished.data, *summary(finished))
     if finished.interrupted:
         screen.say("interrupted: what was finished is kept and written.")
         raise typer.Exit(INTERRUPTED)

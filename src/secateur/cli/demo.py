@@ -43,7 +43,8 @@ def demo(where: Where, screen: Screen) -> None:
         screen.say(f"{name}: {MODEL}")
         finished = run(Job(Given(data=address, model=MODEL), recipe, where.out / name), screen)
         shown[name] = finished.data
-        screen.print(*summary(finished))
+        if not screen.is_silent:
+            screen.print(*summary(finished))
         if finished.interrupted:
             break
     screen.show(shown)

@@ -8,11 +8,13 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import typer
 
 from secateur.cli.screen import Screen
-from secateur.errors import CompressionError
+from secateur.errors import CompressionError, SettingsError
+from secateur.processes import launched
 
 Command = Callable[..., None]
 
 REFUSED, INTERRUPTED = 1, 130
+SHARED = ("compress", "recover", "demo")  # commands whose work several processes share
 
 
 def command(run: Command) -> Command:
@@ -25,7 +27,7 @@ def command(run: Command) -> Command:
 
     def call(**given: Any) -> None:
         made = {name: group(**{f.name: given[f.name] for f in fields(group)}) for name, group in groups.items()}
-        _guarded(made["screen"], lambda: run(**made))
+        _guarded(made["screen"], run.__name__, lambda: run(**made))
 
     options = [_option(field, hint) for group in groups.values() for field, hint in _hinted(group)]
     call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
@@ -34,8 +36,9 @@ def command(run: Command) -> Command:
     return call
 
 
-def _guarded(screen: Screen, run: Callable[[], None]) -> None:
+def _guarded(screen: Screen, name: str, run: Callable[[], None]) -> None:
     try:
+        _check_processes(name)
         run()
     except CompressionError as error:
         if screen.debug:
@@ -45,6 +48,21 @@ def _guarded(screen: Screen, run: Callable[[], None]) -> None:
     except KeyboardInterrupt as error:
         screen.say(str(error) or "interrupted; nothing was written.")
         raise typer.Exit(INTERRUPTED) from error
+
+
+def _check_processes(name: str) -> None:
+    """Refuse to do in several processes what one of them would do.
+
+    Raises:
+        SettingsError: the command is of that kind.
+    """
+    size = launched()[1]
+    if size > 1 and name not in SHARED:
+        shared = ", ".join(SHARED)
+        raise SettingsError(
+            f"secateur {name} works in one process, and {size} were launched; start it without the launcher, which is "
+            f"for {shared}."
+        )
 
 
 def _hinted(group: Any) -> list[tuple["Field[Any]", Any]]:

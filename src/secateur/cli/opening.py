@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from secateur import data, sources, storage, tensorfile
@@ -38,6 +39,10 @@ class Network:
         """The network with another model, after a further plan."""
         together = self.plan if plan is None else plan if self.plan is None else compose(self.plan, plan)
         return replace(self, model=model, plan=together, has_weights=True, has_new_head=False)
+
+    def on(self, device: torch.device | None) -> "Network":
+        """The network with its model moved to a device; None: where it is."""
+        return self if device is None else replace(self, model=self.model.to(device))
 
     def warn(self, bars: Bars) -> None:
         """Say where weights are random."""

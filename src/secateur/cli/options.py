@@ -14,11 +14,13 @@ RATE, TUNING_RATE = 1e-3, 5e-5  # of learning; the second for models of transfor
 RECOVERED = 3  # epochs, after each round
 DROP = 1.0  # points, where neither a budget nor a drop is given
 MOST, MOST_ROUNDS = 0.95, 8  # what is tried then
+TRIALS, FINALISTS = 32, 3  # of a search
 
 _given = partial(typer.Option, rich_help_panel="Model and data")
 _method = partial(typer.Option, rich_help_panel="Method")
 _amount = partial(typer.Option, rich_help_panel="How much goes (one of these)")
 _loop = partial(typer.Option, rich_help_panel="How it goes")
+_seek = partial(typer.Option, rich_help_panel="Search (without a method)")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,20 @@ class Amount:
     macs: Annotated[
         str | None, _amount(metavar="AMOUNT", help="Multiply-adds per row that may be LEFT: 30%, or 20k, 2M.")
     ] = None
+    latency: Annotated[
+        str | None,
+        _amount(
+            metavar="TIME",
+            help="The time that a call may still take, as predicted from its operators, which are timed once on this "
+            "machine: 0.6x of the original's, or 12ms.",
+        ),
+    ] = None
+    latency_rows: Annotated[
+        int | None, _amount(metavar="ROWS", help="With --latency: the rows of a call.", show_default="1")
+    ] = None
+    latency_threads: Annotated[
+        int | None, _amount(metavar="N", help="With --latency: torch's threads.", show_default="1")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +154,17 @@ class Loop:
             show_default="collapse for linear_fit, drop for block_influence, else affine",
         ),
     ] = None
+    zeta: Annotated[
+        float | None,
+        _loop(
+            metavar="SHARE",
+            help="nepenthe: of the weights left, so many become zero in each round, before layers go.",
+            show_default="0.5",
+        ),
+    ] = None
+    to_the_end: Annotated[
+        bool, _loop("--to-the-end", help="Layers: one a round until none is left; the network after each is kept.")
+    ] = False
     no_fold: Annotated[bool, _loop("--no-fold", help="Leave layers that have become linear as they are.")] = False
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
     stability: Annotated[
@@ -154,3 +181,19 @@ class Loop:
     from_scratch: Annotated[
         bool, _loop("--from-scratch", help="Also train the final shape from random weights, as a control.")
     ] = False
+
+
+@dataclass(frozen=True)
+class Seek:
+    """How much is tried where no method is named."""
+
+    trials: Annotated[
+        int | None, _seek(metavar="N", help="Candidates that are compared.", show_default=f"{TRIALS}")
+    ] = None
+    finalists: Annotated[
+        int | None,
+        _seek(metavar="N", help="Of these, how many go through the whole line.", show_default=f"{FINALISTS}"),
+    ] = None
+    study: Annotated[
+        Path | None, _seek(metavar="FILE", help="Keeps what was tried; several processes that name one share the work.")
+    ] = None

@@ -3,13 +3,17 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from secateur.cli.options import Amount
+from secateur.cli.options import Amount, Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines, table
+
+if TYPE_CHECKING:
+    from secateur.budget import Latency
+    from secateur.timing import Clock
 
 _option = partial(typer.Option, rich_help_panel="Output")
 
@@ -29,10 +33,11 @@ class Planning:
     out: Annotated[Path, _option(metavar="FILE", help="Where the plan is written.")] = Path("plan.json")
 
 
-def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
-    r"""Choose which units go: the lowest scores, as many as the budget asks for. Neither model nor data are needed.
+def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> None:
+    r"""Choose which units go: the lowest scores, as many as the budget asks for. Only --latency needs the model.
 
-    --remove, --count and --below say what goes, --params and --macs what may be left. A share is rounded to the nearest
+    --remove, --count and --below say what goes, --params and --macs what may be left, --latency how long a call may
+    take: for it, give --model and what `secateur score` was given. A share is rounded to the nearest
     unit, and every site keeps one. The plan says of every unit why it goes: its score, its rank, and the threshold.
 
     Example:
@@ -40,7 +45,7 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
         --weights trained.safetensors --out scores.json
       secateur plan scores.json --remove 40% --out plan.json
     """
-    from secateur.budget import cost, select
+    from secateur.budget import Latency, cost, select
     from secateur.cli import scorefile
     from secateur.cli.places import check_writable, write_text
     from secateur.cli.recipes import budget_from, matching
@@ -49,7 +54,7 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
 
     budget = budget_from(amount)
     if budget is None:
-        raise typer.BadParameter("give one budget: --remove, --count, --below, --params or --macs.")
+        raise typer.BadParameter("give one budget: --remove, --count, --below, --params, --macs or --latency.")
     scores, sites = scorefile.read(planning.scores)
     if not len(sites):
         raise SettingsError(
@@ -57,9 +62,9 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
             f"give `secateur compress --method {scores.method}` the budget."
         )
     check_writable(planning.out)
-    made = select(
-        scores, sites, budget, protect=matching(sites.names, planning.protect), multiple_of=planning.multiple_of
-    )
+    clock = _clock(budget, given, screen) if isinstance(budget, Latency) else None
+    protect = matching(sites.names, planning.protect)
+    made = select(scores, sites, budget, protect=protect, multiple_of=planning.multiple_of, clock=clock)
     write_text(planning.out, to_json(made))
     if not made.removed:
         screen.say("the plan removes nothing; raise the budget.")
@@ -80,6 +85,17 @@ def plan(planning: Planning, amount: Amount, screen: Screen) -> None:
     }
     about = {"method": made.method, "sites": rows, **costs, "out": str(planning.out)}
     screen.show(about, *_tables(about))
+
+
+def _clock(budget: "Latency", given: Given, screen: Screen) -> "Clock":
+    """The clock of the model that the scores are of."""
+    from secateur.cli.opening import examined
+    from secateur.timing import clock_for
+
+    with screen.progress("timing operators") as bars:
+        network, data = examined(given)
+        network.warn(bars)
+        return clock_for(network.model, data.task, budget.batch_size, budget.threads)
 
 
 def _tables(about: dict[str, Any]) -> list[Any]:

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from secateur import methods
-from secateur.budget import Below, Budget, Count, Macs, Params, Share
+from secateur.budget import Below, Budget, Count, Latency, Macs, Params, Share
+from secateur.budget.written import BUDGETS, budget_of
 from secateur.cli.opening import hub_name
 from secateur.cli.options import (
     DROP,
@@ -24,9 +25,11 @@ from secateur.cli.options import (
     Loop,
 )
 from secateur.errors import SettingsError, UnknownNameError
-from secateur.recipe import Recipe, Stage, budget_of, read
+from secateur.recipe import Recipe, Stage, read
 from secateur.recovery import Recovery
-from secateur.scores import Method
+from secateur.report.figures import plural
+from secateur.scores import Masking, Method
+from secateur.staging import ZETA, stages_of
 
 DEFAULT_METHOD = "dense"
 _SWITCHES = {"true": True, "false": False, "1": True, "0": False}
@@ -35,7 +38,7 @@ _READERS: Mapping[Any, tuple[Callable[[str], Any], str]] = {
     float: (float, "a number"),
     bool: (_SWITCHES.__getitem__, "true or false"),
 }
-_NAMES = {"share": "--remove", "count": "--count", "below": "--below", "params": "--params", "macs": "--macs"}
+_NAMES = {name: f"--{name}" for name in BUDGETS} | {"share": "--remove"}
 
 
 def recipe_of(given: Given, choice: Choice, amount: Amount, loop: Loop) -> Recipe:
@@ -47,10 +50,8 @@ def recipe_of(given: Given, choice: Choice, amount: Amount, loop: Loop) -> Recip
     if loop.recipe is not None:
         _check_alone(choice, amount, loop)
         recipe = read(loop.recipe)
-    elif (budget := budget_from(amount)) is not None:
-        recipe = Recipe((replace(_stage(given, choice, loop), budget=budget),))
     else:
-        recipe = as_much_as_holds(_stage(given, choice, loop), loop.rounds)
+        recipe = _of_options(_stage(given, choice, loop), budget_from(amount), loop)
     if loop.max_drop is not None:
         recipe = replace(recipe, max_drop=loop.max_drop)
     if loop.from_scratch:
@@ -59,6 +60,31 @@ def recipe_of(given: Given, choice: Choice, amount: Amount, loop: Loop) -> Recip
             recipe, from_scratch=Recovery(epochs=loop.train or TRAINED, learning_rate=rate, seed=given.seed)
         )
     return recipe
+
+
+def _of_options(stage: Stage, budget: Budget | None, loop: Loop) -> Recipe:
+    """The recipe of a stage and a budget, or of what ends it instead."""
+    is_masking = isinstance(stage.method, Masking) and stage.form != "mask"
+    if loop.zeta is not None and not (is_masking and not loop.to_the_end):
+        raise typer.BadParameter("--zeta is for nepenthe, which makes weights zero before layers go.")
+    if loop.to_the_end:
+        if budget is not None or loop.rounds is not None or loop.max_drop is not None:
+            raise typer.BadParameter("--to-the-end has no other end; leave out budget, --rounds and --max-drop.")
+        return Recipe((replace(stage, to_the_end=True),))
+    if is_masking:
+        return _with_masks(stage, budget, loop)
+    return as_much_as_holds(stage, loop.rounds) if budget is None else Recipe((replace(stage, budget=budget),))
+
+
+def _with_masks(stage: Stage, budget: Budget | None, loop: Loop) -> Recipe:
+    """Masks in rounds, as long as the validation quality holds where there is no budget; then layers go."""
+    if loop.compensate not in (None, "none"):
+        raise typer.BadParameter(
+            f"--compensate {loop.compensate} would fill zeros of {stage.method.name}; leave it out."
+        )
+    rounds = loop.rounds or (MOST_ROUNDS if budget is None else 1)
+    zeta = ZETA if loop.zeta is None else loop.zeta
+    return Recipe(stages_of(stage, rounds=rounds, zeta=zeta, budget=budget), DROP if budget is None else None)
 
 
 def as_much_as_holds(stage: Stage, rounds: int | None = None) -> Recipe:
@@ -100,20 +126,37 @@ def budget_from(amount: Amount) -> Budget | None:
         "below": amount.below,
         "params": amount.params,
         "macs": amount.macs,
+        "latency": amount.latency,
     }
     given = [_NAMES[name] for name, value in settings.items() if value is not None]
     if len(given) > 1:
         raise typer.BadParameter(f"give only one of {' and '.join(given)}.")
-    for name, needed, extra in (("--of", "--remove", amount.of), ("--relative", "--below", amount.relative)):
+    for name, needed, extra in (
+        ("--of", "--remove", amount.of),
+        ("--relative", "--below", amount.relative),
+        ("--latency-rows", "--latency", amount.latency_rows is not None),
+        ("--latency-threads", "--latency", amount.latency_threads is not None),
+    ):
         if extra and given != [needed]:
             raise typer.BadParameter(f"{name} goes with {needed}.")
     try:
-        return budget_of({**settings, "of": amount.of, "relative": amount.relative})
+        beside = {"batch_size": amount.latency_rows, "threads": amount.latency_threads}
+        return budget_of({**settings, **beside, "of": amount.of, "relative": amount.relative})
     except SettingsError as error:
         raise SettingsError(f"{given[0]}: {error}") from error
 
 
 def in_words(stage: Stage) -> str:
+    """What a stage does."""
+    how = f"by {stage.method.name} in {plural(stage.rounds, 'round')}"
+    if stage.form == "mask":
+        return f"making {_amount(stage)} zero {how}"
+    if stage.to_the_end:
+        return f"removing {_layers(stage)} by {stage.method.name}, one a round, until none is left"
+    return f"removing {_amount(stage)} {how}"
+
+
+def _amount(stage: Stage) -> str:
     """What a stage's budget asks for."""
     if stage.method.granularity == "layer":
         return _of_layers(stage)
@@ -128,18 +171,29 @@ def in_words(stage: Stage) -> str:
             return f"units until {_share(limit)} of the parameters are left"
         case Macs(limit):
             return f"units until {_share(limit)} of the multiply-adds are left"
+        case Latency(limit, unit):
+            return f"units until a call takes {_share(limit) + ' of the time' if unit == 'x' else f'{limit:g} ms'}"
 
 
 def _of_layers(stage: Stage) -> str:
-    what = "stretches of layers" if stage.form in ("collapse", "drop") else "activations"
+    what = _layers(stage)
     match stage.budget:
         case Share(ratio):
-            return f"{_share(ratio)} of the {what} (each to {stage.form})"
+            return f"{_share(ratio)} of the {what}"
         case Count(int() as number):
-            return f"{number} of the {what} (each to {stage.form})"
+            return f"{number} of the {what}"
+        case Below(threshold):
+            return f"{what} with scores up to {threshold:g}"
         case Macs(limit):
-            return f"{what} (each to {stage.form}) until {_share(limit)} of the multiply-adds are left"
-    return f"{what} (each to {stage.form}) under {stage.budget}"
+            return f"{what} until {_share(limit)} of the multiply-adds are left"
+    return f"{what} under {stage.budget}"
+
+
+def _layers(stage: Stage) -> str:
+    if stage.form == "mask":
+        return "weights that lead to activations"
+    what = "stretches of layers" if stage.form in ("collapse", "drop") else "activations"
+    return f"{what} (each to {stage.form})"
 
 
 def _share(amount: float | int) -> str:

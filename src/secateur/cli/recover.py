@@ -1,6 +1,6 @@
 """`secateur recover`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,23 +57,27 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     from secateur.cli.places import check_writable
     from secateur.cli.recipes import rate_of
     from secateur.measurement import size_bytes
+    from secateur.processes import joined
     from secateur.recovery import Recovery, train
 
     settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher", "bf16")}
     settings |= {"mixed_precision": "bf16" if training.bf16 else "no"}
     settings |= {"learning_rate": rate_of(given, training.learning_rate)}
     recovery = Recovery(**settings, seed=given.seed)
-    check_writable(training.out)
-    with screen.progress("reading") as bars:
-        student, data = opened(given)
-        check_writable(training.out, size_bytes(student.model))
+    with joined(cpu=False) as processes, screen.progress("reading") as bars:
+        processes.from_main(lambda: check_writable(training.out))
+        student, data = processes.jointly(lambda: opened(given))
+        student = student.on(processes.device)
+        processes.from_main(lambda: check_writable(training.out, size_bytes(student.model)))
         if training.teacher is not None:
-            recovery = Recovery(**settings, seed=given.seed, teacher=network(given, data, training.teacher).model)
+            teacher = processes.jointly(lambda: network(given, data, training.teacher)).on(processes.device)
+            recovery = Recovery(**settings, seed=given.seed, teacher=teacher.model)
         bars.doing(f"{training.epochs} epochs")
-        done = train(student.model, data.task, recovery, watch=bars)
+        done = train(student.model, replace(data.task, processes=processes), recovery, watch=bars)
     if done.interrupted and not done.epochs:
         raise KeyboardInterrupt
-    student.changed(done.model).save(training.out)
+    if processes.is_main:
+        student.changed(done.model).save(training.out)
     epochs = [asdict(epoch) for epoch in done.epochs]
     about = {"epochs": epochs, "best_epoch": done.best_epoch, "interrupted": done.interrupted, "out": str(training.out)}
     screen.show(

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from secateur.cli.opening import Network
 from secateur.cli.options import Given
@@ -21,6 +20,7 @@ from secateur.pipeline import Place, Progress
 from secateur.recipe import Recipe, to_dict
 from secateur.report.reading import read
 from secateur.result import Result, to_json
+from secateur.sharing import checksum
 
 Run = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def run_of(given: Given, recipe: Recipe, train: int | None, network: Network, da
     return {
         "recipe": to_dict(recipe),
         "model": network.builder,
-        "weights": _digest(network.model),
+        "weights": checksum(network.model),
         "data": given.data,
         "rows": dict(data.rows),
         "seed": given.seed,
@@ -92,7 +92,8 @@ def saved(folder: RunFolder, run: Run) -> Saved | None:
         SettingsError: it is another run.
     """
     path = folder.path / PROGRESS
-    clear_drafts(folder.path)
+    if folder.writes:
+        clear_drafts(folder.path)
     if not path.exists():
         if (folder.path / RESULT).exists():
             raise FileError(f"{folder.path}: its run is over, so nothing is left to resume; leave out --resume.")
@@ -115,14 +116,22 @@ def saved(folder: RunFolder, run: Run) -> Saved | None:
 
 def _check_same(before: Run, now: Run, folder: Path) -> None:
     """Refuse to go on with another run, naming the first thing that differs."""
+    odd = difference(before, now)
+    if odd is not None:
+        raise SettingsError(
+            f"{folder}: cannot be resumed: its run has {odd}; give the same command, or leave out --resume to begin "
+            "anew."
+        )
+
+
+def difference(before: Run, now: Run) -> str | None:
+    """The first thing that differs between an earlier run and this one, with both values; None where nothing does."""
     old, new = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(now))))
     for name in dict.fromkeys((*new, *old)):
         if old.get(name) != new.get(name):
             there, here = (_short(values.get(name)) for values in (old, new))
-            raise SettingsError(
-                f"{folder}: cannot be resumed: its run has {name} {there}, this command {here}; give the same command, "
-                "or leave out --resume to begin anew."
-            )
+            return f"{name} {there}, this command {here}"
+    return None
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -141,16 +150,6 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _short(value: Any) -> str:
     text = "none" if value is None else f"{value}"
     return text if len(text) <= 40 else f"{text[:12]}…"
-
-
-def _digest(model: nn.Module) -> str:
-    """A checksum of all tensors of a model, with their names."""
-    found = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        if isinstance(tensor, Tensor):
-            found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _checksum(path: Path) -> str:

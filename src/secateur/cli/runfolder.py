@@ -2,26 +2,33 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from secateur.cli.places import check_writable, write_text
 from secateur.errors import FileError
+from secateur.processes import ALONE, Processes
 
 RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.safetensors", "plan.json"
 ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
 PROGRESS = "progress.json"  # while the run goes on
+STUDY, SEARCH = "study.journal", "search.json"  # where no method was named
 CONFIG = "config.json"  # of models of transformers
-_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT)
+_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT, SEARCH)
 ROUNDS = "round-{}.safetensors"
 _PAGES_BYTES = 2_000_000  # report, result and plan
 _NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written
 
 
 class RunFolder:
-    """A folder that holds one run; an earlier run's files go when the first file of this one is written."""
+    """A folder that holds one run; an earlier run's files go when the first file of this one is written.
 
-    def __init__(self, path: Path):
+    Of several processes only the first `writes`.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True):
         self.path = path
+        self.writes = writes
         self._places: dict[str, Path] = {}
 
     @property
@@ -35,7 +42,8 @@ class RunFolder:
         Raises:
             FileError: there is too little space, or no permission to write.
         """
-        check_writable(self.path / MODEL, _NETWORKS * size_bytes + _PAGES_BYTES)
+        if self.writes:
+            check_writable(self.path / MODEL, _NETWORKS * size_bytes + _PAGES_BYTES)
 
     def begin(self, recipe: str) -> None:
         """Write the recipe, in the place of an earlier run; does nothing when done before.
@@ -80,26 +88,31 @@ class RunFolder:
 
 
 @contextmanager
-def run_folder(path: Path, *, force: bool) -> Iterator[RunFolder]:
-    """A folder for a run, made where there is none, and gone again if nothing was written.
+def run_folder(path: Path, *, force: bool, processes: Processes = ALONE) -> Iterator[RunFolder]:
+    """A folder for a run, made where there is none, and gone again if nothing was written; the main process does that.
 
     Raises:
         FileError: it holds files that are no run (unless `force`), or cannot be made or written to.
     """
+    is_new = processes.from_main(partial(_made, path, force=force)) and processes.is_main
+    try:
+        processes.from_main(partial(check_writable, path / MODEL))
+        yield RunFolder(path, writes=processes.is_main)
+    finally:
+        if is_new:
+            with suppress(OSError):  # it is not empty: the run stays
+                path.rmdir()
+
+
+def _made(path: Path, *, force: bool) -> bool:
+    """Make a folder where there is none; whether there was none."""
     is_new = not path.exists()
     _check_content(path, force=force)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{path}: cannot be made: {error.strerror}; give another folder.") from error
-    try:
-        folder = RunFolder(path)
-        check_writable(path / MODEL)
-        yield folder
-    finally:
-        if is_new:
-            with suppress(OSError):  # it is not empty: the run stays
-                path.rmdir()
+    return is_new
 
 
 def _check_content(path: Path, *, force: bool) -> None:

@@ -2,45 +2,50 @@
 
 import json
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from secateur import methods, report, sources
-from secateur.budget import select, select_layers
+from secateur import report, sources
 from secateur.cli import resuming, runfolder
+from secateur.cli.firstbudget import check_budget
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
 from secateur.cli.options import RATE, TRAINED, TUNED, Given
 from secateur.cli.places import write_text
-from secateur.cli.recipes import in_words, matching, rate_of
+from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
+from secateur.cli.seeking import Wanted, as_data, check_alone, reread, searched, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
 from secateur.export import export_onnx
-from secateur.finding import find_sites
 from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
-from secateur.recipe import Recipe, Stage, to_dict
+from secateur.processes import ALONE, Processes, joined
+from secateur.recipe import Recipe, to_dict
+from secateur.recipe import read as read_recipe
 from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result
 from secateur.result import to_json as result_to_json
-from secateur.stretches import find_layers
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done; `train` None trains what has no weights, `resume` goes on in `out`."""
+    """What is to be done; `train` None trains what has no weights, `resume` goes on in `out`.
+
+    With a `goal`, the recipe is only what any network under it is checked with, until the search has found its own.
+    """
 
     given: Given
     recipe: Recipe
@@ -49,6 +54,15 @@ class Job:
     train: int | None = None
     resume: bool = False
     learning_rate: float = RATE
+    goal: Wanted | None = None  # the recipe is searched for
+
+
+@dataclass(frozen=True)
+class Search:
+    """What there is to tell of a search, in words and as settings of the result; nothing where there was none."""
+
+    said: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,62 +86,61 @@ def run(job: Job, screen: Screen) -> Finished:
         CompressionError: something is refused; what was finished before stays in the folder.
         KeyboardInterrupt: Ctrl-C ended it before it had a result; the message says what is there.
     """
-    with run_folder(job.out, force=job.force) as folder, noticing_interrupts() as interrupted:
+    with (
+        noticing_interrupts() as pressed,
+        joined(cpu=False) as processes,
+        run_folder(job.out, force=job.force, processes=processes) as folder,
+    ):
         try:
             with screen.progress("reading") as bars:
-                network, data = _checked(job, folder)
-                log = _log(network, data, job, folder, bars)
-                bars.say(_intent(job.recipe))
-                network, note = _trained(network, data, job, log, bars)
-                result = _compressed(network, data, job, log, bars)
+                network, data = processes.jointly(lambda: _checked(job, folder, processes))
+                log = processes.jointly(lambda: _log(network, data, job, folder, bars))
+                bars.say(_intent(job))
+                trained, note = _trained(network, data, job, log, bars)
+                decided, search = _searched(trained, data, job, log, bars)
+                result = _compressed(trained, data, decided, log, bars)
                 bars.doing("writing")
-                result = _described(result, network, data, job, note)
-                folder.begin(_recipe_text(job))
-                result = _all_written(result, network, data, folder)
-                if not interrupted():
+                result = _described(result, trained, data, decided, (note, *search.said))
+                result = replace(result, settings={**result.settings, **search.settings})
+                is_interrupted = pressed() or processes.interrupts.pressed
+                if folder.writes:
+                    result = _all_written(result, trained, data, decided, folder)
+                if folder.writes and not is_interrupted:
                     folder.finish()
-                return Finished(result, folder.files, interrupted())
+                return Finished(result, folder.files, is_interrupted)
         except KeyboardInterrupt as stop:
             found = ", ".join(folder.files.values())
             raise KeyboardInterrupt(f"interrupted; finished so far: {found or 'nothing'}.") from stop
 
 
-def _intent(recipe: Recipe) -> str:
+def _intent(job: Job) -> str:
     """What is going to happen, in one sentence."""
-    stages = (f"{in_words(stage)} by {stage.method.name} in {plural(stage.rounds, 'round')}" for stage in recipe.stages)
-    done = "removing " + ", then ".join(stages)
+    if job.goal is not None:
+        return f"searching for the best network with {job.goal.goal}: {plural(job.goal.trials, 'candidate')}"
+    recipe = job.recipe
+    done = ", then ".join(in_words(stage) for stage in recipe.stages)
     if recipe.max_drop is None:
         return done
     return f"{done}, as long as validation quality falls by at most {recipe.max_drop:g} of 100 points"
 
 
-def _checked(job: Job, folder: RunFolder) -> tuple[Network, Data]:
+def _checked(job: Job, folder: RunFolder, processes: Processes) -> tuple[Network, Data]:
     """The network and the data, after everything that can be refused before the long work."""
     network, data = opened(job.given)
+    if job.goal is not None:
+        check_alone(processes)
+    network, data = network.on(processes.device), replace(data, task=replace(data.task, processes=processes))
     folder.check_space(size_bytes(network.model))
     if job.recipe.max_drop is not None and data.task.validation is None:
         raise SettingsError(f"{data.name}: has no validation data to judge a drop on; give --remove or another budget.")
-    _check_budget(network.model, data, job.recipe.stages[0])
+    check_budget(network.model, data, job.recipe.stages[0])
     return network, data
-
-
-def _check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
-    """Refuse a first budget that cannot be met, whatever the scores."""
-    granularity = stage.method.granularity
-    chance = methods.get("chance", granularity=granularity)
-    if granularity == "layer":
-        layers = find_layers(model, data.task)
-        scores = chance.score(model, layers, data.task)
-        select_layers(scores, layers, stage.part(0), become=stage.form, protect=stage.protect)
-        return
-    sites = find_sites(model, data.task)
-    scores = chance.score(model, sites, data.task)
-    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
 
 
 def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) -> Log:
     """What the run writes down, and where it goes on, if it is to be resumed and a round was finished."""
     run = resuming.run_of(job.given, job.recipe, job.train, network, data)
+    run = {**run, "goal": job.goal.data} if job.goal is not None else run
     start = resuming.saved(folder, run) if job.resume else None
     if start is not None:
         bars.say(f"going on after round {start.found.rounds[-1].number}")
@@ -138,28 +151,56 @@ def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) 
 
 def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Network, str]:
     """The network with weights worth keeping, and what was done for it."""
-    epochs = job.train if job.train is not None else _usual_epochs(network)
+    epochs = job.train if job.train is not None else usual_epochs(network)
     if epochs == 0:
         return network, "" if network.has_weights else "the original has random weights; nothing was trained"
     reason = f"{network.new_head}; " if network.has_new_head else ""
     reason += "no weights were given, so " if job.train is None and not network.has_weights else ""
     note = f"{reason}the original was trained for {plural(epochs, 'epoch')} first ({runfolder.ORIGINAL})"
+    processes = data.task.processes
     if log.start is not None:
-        return read(job.given, data, log.folder.place(runfolder.ORIGINAL)), note
+        return read(job.given, data, log.folder.place(runfolder.ORIGINAL)).on(processes.device), note
     bars.doing(f"training the original for {plural(epochs, 'epoch')}")
     recovery = Recovery(epochs=epochs, learning_rate=job.learning_rate, seed=job.given.seed)
     done = train(network.model, data.task, recovery, watch=bars)
     if done.interrupted and not done.epochs:
         raise KeyboardInterrupt
     network = network.changed(done.model)
-    log.folder.begin(_recipe_text(job))
-    network.save(log.folder.place(runfolder.ORIGINAL))
+    processes.from_main(partial(_original_written, network, job, log.folder))
     if done.interrupted:
         raise KeyboardInterrupt
     return network, note
 
 
-def _usual_epochs(network: Network) -> int:
+def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Job, Search]:
+    """The job with the recipe that a search found, and what there is to tell of it; the job as it is, without a goal.
+
+    Where the line has begun already, the recipe is the one in the folder.
+    """
+    if (goal := job.goal) is None:
+        return job, Search()
+    folder = log.folder
+    if log.start is not None:
+        job = replace(job, recipe=read_recipe(folder.path / runfolder.RECIPE))
+        return job, Search(("the recipe was found by a search",), reread(folder.path / runfolder.SEARCH))
+    folder.begin(_recipe_text(job))
+    study = folder.place(runfolder.STUDY)
+    if not job.resume:
+        study.unlink(missing_ok=True)
+    found = searched(goal, network.model, data.task, study, job.given.seed, bars)
+    job = replace(job, recipe=found.recipe)
+    write_text(folder.place(runfolder.RECIPE), _recipe_text(job))
+    settings = {"search": as_data(found, goal.goal)}
+    write_text(folder.place(runfolder.SEARCH), json.dumps(settings, indent=1))
+    return job, Search(tuple(told(found)), settings)
+
+
+def _original_written(network: Network, job: Job, folder: RunFolder) -> None:
+    folder.begin(_recipe_text(job))
+    network.save(folder.place(runfolder.ORIGINAL))
+
+
+def usual_epochs(network: Network) -> int:
     """How long an original is trained where nothing is said."""
     if not network.has_weights:
         return TRAINED
@@ -168,12 +209,16 @@ def _usual_epochs(network: Network) -> int:
 
 def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> Result[nn.Module]:
     """The result; the network after every kept round is written at once, and how far the run has come."""
-    latest = network if log.start is None else read(job.given, data, log.start.network)
+    latest = network
+    if log.start is not None:
+        latest = read(job.given, data, log.start.network).on(data.task.processes.device)
     start = None if log.start is None else log.start.progress(latest.model)
     total = sum(stage.rounds for stage in job.recipe.stages)
+    is_open = any(stage.to_the_end for stage in job.recipe.stages)
 
     def show(done: int) -> None:
-        bars.doing(f"round {done + 1} of {total}" if done < total else "measuring", done, total)
+        whole = done + 1 if is_open else total
+        bars.doing(f"round {done + 1}{'' if is_open else f' of {total}'}" if done < whole else "measuring", done, whole)
 
     def on_round(progress: Progress) -> None:
         nonlocal latest
@@ -189,13 +234,13 @@ def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) ->
     return compress(network.model, data.task, job.recipe, watch=bars, on_round=on_round, start=start)
 
 
-def _described(result: Result[Any], network: Network, data: Data, job: Job, note: str) -> Result[Any]:
+def _described(result: Result[Any], network: Network, data: Data, job: Job, said: Sequence[str]) -> Result[Any]:
     """The result with what only the command line knows: addresses, training, and notes about the data."""
     given = job.given
     weights = str(given.weights) if given.weights else None
     about: dict[str, Any] = {"model": network.builder, "weights": weights, "data": given.data}
     about |= {"seed": given.seed, "batch_size": given.batch_size}
-    notes = (note,) if note else ()
+    notes = tuple(note for note in said if note)
     return replace(
         result,
         settings={**about, **result.settings},
@@ -203,13 +248,15 @@ def _described(result: Result[Any], network: Network, data: Data, job: Job, note
     )
 
 
-def _all_written(result: Result[Any], network: Network, data: Data, folder: RunFolder) -> Result[Any]:
+def _all_written(result: Result[Any], network: Network, data: Data, job: Job, folder: RunFolder) -> Result[Any]:
     """Write what a run folder holds; gives the result with a note where ONNX had to be left out."""
+    folder.begin(_recipe_text(job))
+    task = replace(data.task, processes=ALONE)  # the others need not wait
     final = network.changed(result.model, result.plan if result.plan.removed or result.plan.layers else None)
     result = _saved(final, result, folder)
     write_text(folder.place(runfolder.PLAN), to_json(final.plan or result.plan))
     try:
-        export_onnx(result.model, folder.place(runfolder.ONNX), data.task)
+        export_onnx(result.model, folder.place(runfolder.ONNX), task)
     except ExportError as error:
         result = replace(result, notes=(*result.notes, f"{runfolder.ONNX} was not written: {error}"))
     text = result_to_json(result)

@@ -15,6 +15,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from secateur.processes import launched
 from secateur.result import Event
 
 _option = partial(typer.Option, rich_help_panel="Output")
@@ -30,30 +31,36 @@ class Screen:
     verbose: Annotated[bool, _option("--verbose", "-v", help="Log every epoch on stderr.")] = False
     debug: Annotated[bool, _option("--debug", help="Show the traceback of what is refused.")] = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether another process talks for this one: of several that were launched together the first."""
+        return launched()[0] > 0
+
     def show(self, data: Mapping[str, Any] | Sequence[Any], *tables: RenderableType) -> None:
         """The result: the data as JSON, or the tables."""
-        if self.json:
+        if self.json and not self.is_silent:
             typer.echo(json.dumps(data, indent=1))
         self.print(*tables)
 
     def print(self, *tables: RenderableType) -> None:
         """Tables on stdout, where no JSON was asked for."""
-        console = Console(highlight=False, quiet=self.json)
+        console = Console(highlight=False, quiet=self.json or self.is_silent)
         for table in tables:
             console.print(table)
 
     def say(self, text: str) -> None:
         """A remark on stderr; while bars are drawn, they say it."""
-        Console(stderr=True).print(Text(text), soft_wrap=True)
+        Console(stderr=True, quiet=self.is_silent).print(Text(text), soft_wrap=True)
 
     def refuse(self, error: Exception) -> None:
         """The one line that says why not."""
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        if not self.is_silent:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
 
     @contextmanager
     def progress(self, doing: str) -> Iterator["Bars"]:
         """Bars on stderr while something goes on, gone when it is done; none where stderr is not a terminal."""
-        console = Console(stderr=True)
+        console = Console(stderr=True, quiet=self.is_silent)
         bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -62,7 +69,7 @@ class Screen:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=self.is_silent or not console.is_terminal,
             refresh_per_second=_REDRAWN_PER_SECOND,
         )
         with bars, self._logging(console):

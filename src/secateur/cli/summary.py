@@ -13,7 +13,7 @@ from secateur.cli.tables import lines
 from secateur.report import figures
 from secateur.report.layers import in_words
 from secateur.report.outcome import gone, kept_rounds, quality_name
-from secateur.result import Result, Step
+from secateur.result import Result, Round, Step
 
 
 def summary(finished: Finished) -> list[RenderableType]:
@@ -28,7 +28,7 @@ def summary(finished: Finished) -> list[RenderableType]:
         shown.append(lines("Proof", [proven(certificates)]))
     folds = refused((one.number, fold) for one in result.rounds for fold in one.folds)
     for heading, texts in (
-        ("Layers", [in_words(edit) for one in kept_rounds(result) for edit in one.plan.layers]),
+        ("Layers", [text for one in kept_rounds(result) for text in _layers(one)]),
         ("Trained from scratch, for comparison", [_control(step, result) for step in result.controls]),
         ("Compensation that its guard did not allow as asked", folds),
         ("Stays whatever the budget", _pinned(result)),
@@ -38,6 +38,13 @@ def summary(finished: Finished) -> list[RenderableType]:
         if texts:
             shown.append(lines(heading, texts))
     return shown
+
+
+def _layers(one: Round) -> list[str]:
+    """A line for every layer that went, one for all the weights that became zero."""
+    masked = sum(edit.action == "mask" for edit in one.plan.layers)
+    zeros = [f"round {one.number}: zeros in the weights that lead to {figures.plural(masked, 'activation')}"]
+    return zeros * (masked > 0) + [in_words(edit) for edit in one.plan.layers if edit.action != "mask"]
 
 
 def _rounds(result: Result[Any]) -> str:

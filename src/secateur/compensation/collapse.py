@@ -77,7 +77,8 @@ def collapse(
 ) -> tuple[nn.Module, list[LayerEdit], tuple[Fold, ...]]:
     """A copy of a model with one operator in the place of each stretch, what was done at each, and all folds.
 
-    `others` solves the layers behind the first stretch anew, too, so that they correct what it leaves.
+    `others` solves the layers behind the first stretch anew, too, so that they correct what it leaves; that is undone
+    where it takes the network's output further from the original's than the operators alone do.
 
     Raises:
         ModelError: a stretch has too many inputs to be solved for.
@@ -90,15 +91,24 @@ def collapse(
     change_(small, [change for stretch in stretches for change in changes[stretch.name]])
     operators = {weight_name(stretch): layer_of(stretch) for stretch in stretches}
     layers = list(operators.values())
+    whole = width.copied(small)
+    folds = mend_(small, traced, layers, task, "reconstruct", rows)
     if others:
         first = min((stretch.node for stretch in stretches), key=[node.name for node in traced.nodes].index)
         layers += later_layers(traced, first, _staying(small, traced) - set(operators))
-    folds = mend_(small, traced, layers, task, "reconstruct", rows)
+        solved = mend_(whole, traced, layers, task, "reconstruct", rows)
+        reason = worse(small, whole, traced, task, rows)
+        alone = {name: _refused(fold, reason) for name, fold in solved.items()} | folds
+        small, folds = (small, alone) if reason else (whole, solved)
     edits = [
         LayerEdit(stretch.name, "collapse", changes[stretch.name], error=folds[weight_name(stretch)].error_after)
         for stretch in stretches
     ]
     return small, edits, tuple(folds[layer.weight] for layer in layers)
+
+
+def _refused(fold: Fold, reason: str) -> Fold:
+    return replace(fold, used="none", error_after=fold.error_before, reason=reason)
 
 
 def mend_behind(
@@ -115,8 +125,7 @@ def mend_behind(
     reason = worse(small, mended, traced, task, rows)
     if not reason:
         return mended, folds
-    refused = (replace(fold, used="none", error_after=fold.error_before, reason=reason) for fold in folds)
-    return width.copied(small), tuple(refused)
+    return width.copied(small), tuple(_refused(fold, reason) for fold in folds)
 
 
 def _staying(small: nn.Module, traced: Traced) -> set[str]:

@@ -1,5 +1,7 @@
 """How many calibration examples layers are solved on, and how far the outputs then are from the original's."""
 
+from functools import partial
+
 from torch import nn
 
 from secateur.compensation.batches import UNSEEN, argument_batches, rows_at, rows_in
@@ -32,17 +34,24 @@ def worse(before: nn.Module, after: nn.Module, traced: Traced, task: Task, rows:
 
 def _departure(net: nn.Module, traced: Traced, task: Task, rows: int) -> tuple[float, float]:
     """A network's distance from and disagreement with the original, on every fifth calibration row, without padding."""
+    found = task.processes.each(partial(_own_departure, net, traced, task, rows))
+    distance, disagreement, seen = (sum(parts) for parts in zip(*found, strict=True))
+    return distance / max(seen, 1), disagreement / max(seen, 1)
+
+
+def _own_departure(net: nn.Module, traced: Traced, task: Task, rows: int) -> tuple[float, float, int]:
+    """Sums of both over the rows of this process's batches, and how many rows they are."""
     distance, disagreement, seen, before = 0.0, 0.0, 0, 0
-    texts = texts_of(traced)
+    texts, processes = texts_of(traced), task.processes
     with evaluating(net) as predict, evaluating(traced.model) as original:
-        for arguments in argument_batches(task, rows):
+        for turn, arguments in enumerate(argument_batches(task, rows)):
             unseen = rows_at(arguments, slice((UNSEEN - 1 - before) % UNSEEN, None, UNSEEN))
             before += rows_in(arguments)
             number = rows_in(unseen)
-            if number:
+            if number and turn % processes.size == processes.rank:
                 wanted = original(unseen)
                 found = texts.hidden(predict(unseen), wanted, unseen)
                 distance += number * float(task.distance(found, wanted, 1.0))
                 disagreement += number * float(task.disagreement(found, wanted))
                 seen += number
-    return distance / max(seen, 1), disagreement / max(seen, 1)
+    return distance, disagreement, seen

@@ -26,6 +26,11 @@ class Seen:
     unseen: Gram
     original: Gram
 
+    @property
+    def grams(self) -> tuple[Gram, Gram, Gram]:
+        """All three."""
+        return self.fitted, self.unseen, self.original
+
     def merge(self, other: "Seen") -> "Seen":
         """Both together."""
         return Seen(

@@ -10,6 +10,7 @@ stands is refused.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur import width
-from secateur.compensation.batches import UNSEEN, argument_batches, unseen_among
+from secateur.compensation.batches import UNSEEN, Own, grams_of_all, own_batches, starts_of, unseen_among
 from secateur.compensation.layers import Layer, weight_of, write_
 from secateur.compensation.norms import steerable
 from secateur.compensation.proposals import Proposal, Seen, candidates, chosen
@@ -26,9 +27,10 @@ from secateur.compensation.windows import places_for
 from secateur.graph import Traced, Walk, operator_of
 from secateur.inference import evaluating
 from secateur.padding import texts_of
+from secateur.processes import Processes
 from secateur.result import Fold
 from secateur.stats import Gram
-from secateur.task import Arguments, Task
+from secateur.task import Task
 from secateur.tracing import trace
 
 MOST_COLUMNS = 8192  # of a layer: a problem of half a GB
@@ -39,9 +41,11 @@ _PASSING = {"dropout", "alias", "contiguous", "clone", "detach", "to"}
 class _Stop:
     """A node that runs on all batches: every batch's walk, arguments and, of the original, output.
 
-    The cut network stops before a layer runs, the original after. `tokens` are those that are no padding.
+    The cut network stops before a layer runs, the original after. `tokens` are those that are no padding. The batches
+    are this process's; `processes` have them all.
     """
 
+    processes: Processes
     node: Node
     walks: tuple[Walk, ...]
     arguments: tuple[tuple[Any, ...], ...]
@@ -68,7 +72,7 @@ def mend_(
     small: nn.Module, traced: Traced, layers: Sequence[Layer], task: Task, how: str, rows: int
 ) -> dict[str, Fold]:
     """Mend the layers of the cut network in the order of the data, in place, each guarded; the folds by weight."""
-    batches = list(argument_batches(task, rows))
+    batches = own_batches(task, rows)
     folds: dict[str, Fold] = {}
     gaining = [layer for layer in layers if layer.bias is not None and layer.bias not in width.tensors_of(small)]
     for layer in gaining:
@@ -103,14 +107,12 @@ def _first_uses(traced: Traced) -> dict[str, str]:
     return uses
 
 
-def _stops(
-    traced: Traced, batches: list[Arguments], places: Sequence[str], *, run_first: bool = False
-) -> Iterator[_Stop]:
+def _stops(traced: Traced, own: Own, places: Sequence[str], *, run_first: bool = False) -> Iterator[_Stop]:
     """Run all batches in step, stopping at some nodes: before one runs, so that a weight changed there takes effect at
     once, or after.
     """
-    walks, texts, stops = tuple(Walk(traced, batch) for batch in batches), texts_of(traced), set(places)
-    paddings = [texts.padding(batch) for batch in batches]
+    walks, texts, stops = tuple(Walk(traced, batch) for batch in own.batches), texts_of(traced), set(places)
+    paddings = [texts.padding(batch) for batch in own.batches]
     for nodes in zip(*walks, strict=True):
         node = nodes[0]
         arguments = tuple(walk.arguments(node) for walk in walks)
@@ -120,7 +122,7 @@ def _stops(
             outputs = tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
         if is_stop:
             tokens = tuple(padding.at(node) for padding in paddings)
-            yield _Stop(node, walks, arguments, tokens, outputs)
+            yield _Stop(own.processes, node, walks, arguments, tokens, outputs)
         outputs = outputs or tuple(walk.operator(node)(*args) for walk, args in zip(walks, arguments, strict=True))
         for walk, output in zip(walks, outputs, strict=True):
             walk.set(node, output)
@@ -181,7 +183,8 @@ def _seen(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tens
         groups = zip(read, batch.wanted.chunk(layer.groups, 1), others, strict=True)
         found = [seen_in(group, batch.judging, how=how, dtype=dtype) for group in groups]
         seen = [old.merge(new) for old, new in zip(seen, found, strict=True)] if seen else found
-    return seen
+    together = grams_of_all([gram for part in seen for gram in part.grams], stops[1].processes)
+    return [Seen(*three) for three in zip(*[iter(together)] * 3, strict=True)]
 
 
 def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: Tensor, how: str) -> Fold:
@@ -194,6 +197,8 @@ def _left_alone(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered
         error += float(missed[batch.judging].double().square().sum())
         wanted = batch.wanted[batch.judging]
         target = target.merge(Gram.of(wanted[:, :0], wanted))
+    (target,) = grams_of_all([target], cut.processes)
+    error = sum(cut.processes.each(partial(float, error)))
     error /= max(target.count * len(scale), 1) * spread(target)
     columns = math.prod(cut.arguments[0][1].shape[1:])
     reason = f"its {columns} inputs are too many to solve for; {MOST_COLUMNS} are the most"
@@ -204,11 +209,11 @@ def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: T
     """Where each batch is looked at, and what the cut layer should put out there."""
     original, cut = stops
     skips = _skip(original, layer), _skip(cut, layer)
-    total = sum(len(args[0]) for args in cut.arguments)
+    *starts, total = starts_of([len(args[0]) for args in cut.arguments], cut.processes)
     columns = math.prod(cut.arguments[0][1].shape[1:])
     stays = layer.kept_out.to(scale.device)
-    before = rows_before = 0
-    for number, whole in enumerate(original.arguments):
+    rows_before = 0  # which matters where there are too few examples to share
+    for number, (whole, before) in enumerate(zip(original.arguments, starts, strict=True)):
         output = original.outputs[number]
         axes = [size for axis, size in enumerate(output.shape) if axis != layer.axis % output.dim()]
         shown = shown_in(layer, output, original.tokens[number])
@@ -220,7 +225,7 @@ def _batches(layer: Layer, stops: tuple[_Stop, _Stop], scale: Tensor, steered: T
             wanted = wanted + torch.where(steered, missed, torch.zeros_like(missed))
         judging = unseen_among(where[0], before=before, rows_before=rows_before, total=total).to(scale.device)
         yield _Batch(number, where, judging, wanted, before, total)
-        before, rows_before = before + len(output), rows_before + len(where[0])
+        rows_before += len(where[0])
 
 
 def _own_constant(layer: Layer, arguments: tuple[Any, ...], stays: Tensor) -> Tensor | float:

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 from torch import nn
 
-from secateur.errors import FoldError, UnknownNameError
+from secateur.errors import ExactnessError, FoldError, UnknownNameError
 from secateur.folding.absorbing import absorb
 from secateur.folding.chains import Chain, Link, chains_in, layers_in
+from secateur.folding.idle import without_idle
 from secateur.folding.modules import module_of, rescale_, without_scale
 from secateur.folding.placing import Folded, like, put_
 from secateur.folding.proof import check_equal
 from secateur.folding.segments import Rules, Segment, macs_of, merged, outline, segments_of
 from secateur.folding.worth import Worth, fewer_macs
-from secateur.plan import LayerEdit
+from secateur.plan import LayerEdit, Plan
 from secateur.tracing import Example, arguments_of_example, trace
 from secateur.width import copied
 
@@ -32,7 +33,9 @@ def fold(
     Neighbours are merged where that is exact and where, by `worth`, it does not cost more. A merged layer stands where
     its last convolution or linear layer stood, and an Identity where the others did. With `norms`, batch-norms merge
     into what they follow as well; with `skips`, a block that is linear up to its last modules becomes one layer and
-    these. `into` names the layers to merge with what stands before them, and no others.
+    these. Units that do nothing are cut first: those that give zero whatever comes in, or that nobody weighs, and all
+    but one of those that give a constant. `into` names the layers to merge with what stands before them, and does
+    nothing else.
 
     Raises:
         FoldError: what `into` names cannot be merged, exactly or without costing more.
@@ -40,13 +43,19 @@ def fold(
         ExactnessError: the new network computes something else.
     """
     rules = Rules(worth, norms)
-    folded = _neighbours(model, example, rules, into)
+    if into is not None:
+        folded = _neighbours(model, example, rules, into)
+    else:
+        model, cuts, refused = _without_idle(model, example)
+        folded = _neighbours(model, example, rules)
+        folded = replace(folded, cuts=cuts, refused=refused + folded.refused)
     while skips:
         absorbed = absorb(folded.model, example, worth)
         if not absorbed.edits:
             return replace(folded, refused=folded.refused + absorbed.refused)
         further = _neighbours(absorbed.model, example, rules)
-        folded = Folded(further.model, folded.edits + absorbed.edits + further.edits, further.refused)
+        edits = folded.edits + absorbed.edits + further.edits
+        folded = replace(folded, model=further.model, edits=edits, refused=further.refused)
     return folded
 
 
@@ -78,6 +87,14 @@ def _neighbours(model: nn.Module, example: Example, rules: Rules, into: Sequence
     edits = tuple(_merge_(small, segment) for segment in segments)
     check_equal(small, model, arguments_of_example(example), lambda net: [_merge_(net, each) for each in segments])
     return Folded(small, edits, refused)
+
+
+def _without_idle(model: nn.Module, example: Example) -> tuple[nn.Module, Plan, tuple[tuple[str, str], ...]]:
+    """A network without idle units and the plan of that, or itself and why not."""
+    try:
+        return *without_idle(model, example), ()
+    except ExactnessError as error:  # its forward counts on the number of units
+        return model, Plan(method="idle"), (("idle units", str(error)),)
 
 
 def _wanted(

@@ -4,17 +4,27 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from secateur.composing import compose
 from secateur.depth import part_of
-from secateur.plan import LayerEdit, Swap
+from secateur.plan import LayerEdit, Plan, Swap
 
 
 @dataclass(frozen=True)
 class Folded:
-    """A network with layers merged, what was done to it, and which linear neighbours stay apart: where, and why."""
+    """A network with layers merged, what was done to it, and which linear neighbours stay apart: where, and why.
+
+    `cuts` are the units that were cut before that, if any.
+    """
 
     model: nn.Module
     edits: tuple[LayerEdit, ...]
     refused: tuple[tuple[str, str], ...]
+    cuts: Plan = Plan(method="idle")
+
+    @property
+    def plan(self) -> Plan:
+        """All that was done, as one plan."""
+        return compose(self.cuts, Plan("fold", layers=self.edits))
 
 
 def put_(model: nn.Module, name: str, module: nn.Module) -> Swap:

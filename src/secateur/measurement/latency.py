@@ -48,7 +48,7 @@ def compare_latency(
 
 def timed_in_turns(calls: Sequence[tuple[nn.Module, Arguments]], batch_size: int, threads: int) -> tuple[Latency, ...]:
     """How long each model takes for its own arguments, of so many rows, in turns."""
-    with _threads(threads), ExitStack() as evaluated:
+    with using_threads(threads), ExitStack() as evaluated:
         for model, _ in calls:
             evaluated.enter_context(evaluating(model))
         clocks = [_clock(model, arguments) for model, arguments in calls]
@@ -126,7 +126,8 @@ def _warm_up(clocks: Sequence[Clock]) -> None:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def using_threads(number: int) -> Iterator[None]:
+    """Torch with so many threads; afterwards as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

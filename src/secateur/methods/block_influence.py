@@ -47,7 +47,11 @@ class Turn:
         step = max(1, AT_ONCE // max(pre[0].numel(), 1)) if len(pre) else 1
         turned = [_turned(*both) for both in zip(pre.split(step), post.split(step), strict=True)]
         total = torch.stack(turned).sum() if turned else self.total
-        return Turn(self.count + prod(pre.shape[:-1]), self.total.to(total.device) + total)
+        return self.merge(Turn(prod(pre.shape[:-1]), total))
+
+    def merge(self, other: "Turn") -> "Turn":
+        """The sum over both."""
+        return Turn(self.count + other.count, self.total.to(other.total.device) + other.total)
 
 
 @dataclass(frozen=True)

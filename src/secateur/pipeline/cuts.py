@@ -2,48 +2,36 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from torch import nn
 
-from secateur.budget import select, select_layers
+from secateur.budget import Budget, Count, select, select_layers
 from secateur.compensation import repair
 from secateur.composing import compose
 from secateur.finding import find_sites
 from secateur.folding import Folded, fold
 from secateur.halves import of_plan
 from secateur.methods import score
-from secateur.pipeline.progress import Run
+from secateur.pipeline.clocks import clock_of
+from secateur.pipeline.masks import masked
+from secateur.pipeline.progress import Cut, Run
 from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.replacing import replace_layers
-from secateur.result import Fold, Halves, SiteScores
+from secateur.result import SiteScores
 from secateur.scores import Scores
 from secateur.sites import Sites
 from secateur.stretches import find_layers
 from secateur.surgery import certified
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A network after one round's cuts and compensation: before and after the latter."""
-
-    cut: nn.Module
-    mended: nn.Module
-    plan: Plan
-    scores: tuple[SiteScores, ...]
-    folds: tuple[Fold, ...]
-    halves: tuple[Halves, ...] = ()
-    repairing: float = 0.0  # seconds
-
-    @property
-    def removes(self) -> bool:
-        """Whether anything goes."""
-        return bool(self.plan.removed or self.plan.layers)
-
-
 def cut_by(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[str]) -> Cut:
     """What a part of a stage takes out of a network; `gone` counts the units that earlier parts took from each site."""
+    if stage.form == "mask":
+        return masked(model, run, stage)
     if stage.method.granularity == "layer":
         return _layers(model, run, stage, part)
     return _units(model, run, stage, part, gone)
@@ -51,19 +39,22 @@ def cut_by(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
 
 def _layers(model: nn.Module, run: Run, stage: Stage, part: int) -> Cut:
     """One round's layers: all that are chosen together."""
+    assert stage.form != "mask"  # which takes no layer
     sites = find_layers(model, run.task)
     scores = score(model, sites, run.task, stage.method, watch=run.watch)
-    choices = select_layers(scores, sites, stage.part(part), become=stage.form, protect=stage.protect)
+    budget = Count(1) if stage.to_the_end else stage.part(part)
+    chosen = partial(select_layers, scores, sites, budget, become=stage.form, protect=stage.protect)
+    choices = run.task.processes.from_main(chosen)
     begun = time.perf_counter()
     found = replace_layers(model, sites, choices, run.task, become=stage.form, solve=stage.compensate != "none")
-    chosen = {name for choice in choices for name in choice.activations}
+    gone = {name for choice in choices for name in choice.activations}
     folded = fold(found.model, run.task) if stage.fold and choices else Folded(found.model, (), ())
     return Cut(
         cut=found.cut,
         mended=folded.model,
-        plan=Plan(stage.method.name, layers=found.plan.layers + folded.edits),
+        plan=replace(compose(found.plan, folded.plan), method=stage.method.name),
         scores=tuple(
-            SiteScores(name, tuple(values.tolist()), (0,) if name in chosen else ())
+            SiteScores(name, tuple(values.tolist()), (0,) if name in gone else ())
             for name, values in scores.values.items()
         ),
         folds=found.folds,
@@ -83,7 +74,9 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
         scores = score(done.mended, sites, task, stage.method, watch=run.watch)
         widths = {site.name: (site.units + gone[site.name], site.units, site.blocks) for site in sites}
         budget, protected = stage.part(part, widths), _protected(sites, stage.protect, name)
-        plan = select(scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        model = done.mended
+        select_now = partial(select, scores, sites, budget, protect=protected, multiple_of=stage.multiple_of)
+        plan = task.processes.from_main(partial(_selected, select_now, run, budget, model))
         steady = of_plan(done.mended, sites, task, stage.method, plan, watch=run.watch) if stage.stability else ()
         small, plan = certified(done.mended, plan, task)
         begun = time.perf_counter()
@@ -98,6 +91,11 @@ def _units(model: nn.Module, run: Run, stage: Stage, part: int, gone: Counter[st
             repairing=done.repairing + time.perf_counter() - begun,
         )
     return done
+
+
+def _selected(select_now: Callable[..., Plan], run: Run, budget: Budget, model: nn.Module) -> Plan:
+    """The plan under a budget; where that is a latency, by a clock for this network."""
+    return select_now(clock=clock_of(run.clocks, budget, model))
 
 
 def _protected(sites: Sites, patterns: tuple[str, ...], only: str | None) -> tuple[str, ...]:

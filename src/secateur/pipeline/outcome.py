@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from torch import nn
 
 from secateur.measurement import compare_latency, measure
+from secateur.pipeline.clocks import told
 from secateur.pipeline.control import inherited, trained_from_scratch, with_test
 from secateur.pipeline.progress import Progress, Run
 from secateur.recipe import to_dict
@@ -31,8 +32,12 @@ def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
         controls=(trained_from_scratch(line.model, task, control, run.watch),) if control else (),
         pinned=tuple((pin.name, pin.units, f"{pin.operator}: {pin.reason}") for pin in sites.pinned),
         settings=to_dict(run.recipe),
-        versions=_versions(),
-        notes=(*line.notes, *(inherited(line.model) if control else ())),
+        versions=versions(),
+        notes=(
+            *line.notes,
+            *told(run.clocks, run.original, line.model, task),
+            *(inherited(line.model) if control else ()),
+        ),
     )
 
 
@@ -43,7 +48,8 @@ def _timed(line: Progress, run: Run) -> tuple[Step, ...]:
     if others:
         ends.append((line.model, measure(line.model, run.task, latency=False)))
     models = [model for model, _ in ends]
-    times = zip(*(compare_latency(models, run.task, size) for size in BATCH_SIZES), strict=True)
+    by_size = run.task.processes.from_main(lambda: [compare_latency(models, run.task, size) for size in BATCH_SIZES])
+    times = zip(*by_size, strict=True)
     found = [
         with_test(model, replace(measured, latency=latency), run.task)
         for (model, measured), latency in zip(ends, times, strict=True)
@@ -52,7 +58,8 @@ def _timed(line: Progress, run: Run) -> tuple[Step, ...]:
     return (replace(first, measurement=found[0]), *others[:-1], *last)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions of what a result depends on."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in ("secateur", "torch", "accelerate", "safetensors"):
         try:

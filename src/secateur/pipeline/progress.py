@@ -1,13 +1,14 @@
 """How far a run has come, and what stays the same in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
+from secateur.pipeline.clocks import Clocks
 from secateur.plan import Plan
 from secateur.recipe import Recipe
-from secateur.result import Event, Round, Step
+from secateur.result import Event, Fold, Halves, Round, SiteScores, Step
 from secateur.task import Task
 
 Watch = Callable[[Event], None] | None
@@ -21,6 +22,25 @@ class Run:
     task: Task
     recipe: Recipe
     watch: Watch
+    clocks: Clocks = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A network after one round's cuts and compensation: before and after the latter."""
+
+    cut: nn.Module
+    mended: nn.Module
+    plan: Plan
+    scores: tuple[SiteScores, ...]
+    folds: tuple[Fold, ...]
+    halves: tuple[Halves, ...] = ()
+    repairing: float = 0.0  # seconds
+
+    @property
+    def removes(self) -> bool:
+        """Whether anything goes."""
+        return bool(self.plan.removed or self.plan.layers)
 
 
 @dataclass(frozen=True)

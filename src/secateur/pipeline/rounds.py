@@ -1,5 +1,6 @@
 """One round of the line: cuts, compensation, recovery, and whether it is kept."""
 
+import hashlib
 import time
 from collections import Counter
 from dataclasses import replace
@@ -12,9 +13,11 @@ from secateur.errors import BudgetError, ModelError
 from secateur.measurement import measure
 from secateur.pipeline.cuts import cut_by
 from secateur.pipeline.progress import Progress, Run
+from secateur.plan import Plan
 from secateur.recipe import Stage
 from secateur.recovery import Recovered, train
 from secateur.result import Measurement, Round, Step
+from secateur.scores import Masking
 from secateur.task import Task
 
 
@@ -28,11 +31,14 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     except (ModelError, BudgetError) as error:
         if number == 1:
             raise
-        return replace(line, notes=(*line.notes, f"round {number}: {error}"), is_over=True)
+        why = f"no other layer can go: {error}" if stage.to_the_end else str(error)
+        return replace(line, notes=(*line.notes, f"round {number}: {why}"), is_over=True)
+    run.task.processes.agree(f"round {number}: the plan", _mark_of(cut.plan))
     if not cut.removes and isinstance(stage.budget, Share) and (earlier or part + 1 < stage.rounds):
         return line  # a round's share of so few units is less than one
     if not cut.removes:
-        note = f"round {number}: {stage.method.name} under {stage.budget} removes nothing; raise the budget."
+        what = f"round {number}: {stage.method.name} under {stage.budget} removes nothing"
+        note = f"{what}; {'mask more, or ' if isinstance(stage.method, Masking) else ''}raise the budget."
         return replace(line, notes=(*line.notes, note))
     steps = [_step("cut", number, cut.cut, run.task, begun + cut.repairing)]
     if cut.folds:
@@ -41,10 +47,21 @@ def next_round(line: Progress, run: Run, stage: Stage, part: int, earlier: tuple
     if recovered.epochs:
         steps.append(_step("recovered", number, recovered.model, run.task, begun))
     finished = Round(number, cut.plan, cut.scores, cut.folds, recovered.epochs, halves=cut.halves)
-    return _judged(line, run, finished, recovered, tuple(steps))
+    return _judged(line, run, stage, finished, recovered, tuple(steps))
 
 
-def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, steps: tuple[Step, ...]) -> Progress:
+def _mark_of(plan: Plan) -> str:
+    """A checksum of what a plan changes, without what is measured."""
+    changes = [
+        (part.cuts, part.attributes, part.biased, [layer.changes for layer in part.layers])
+        for part in (plan, *plan.steps)
+    ]
+    return hashlib.sha256(repr(changes).encode()).hexdigest()
+
+
+def _judged(
+    line: Progress, run: Run, stage: Stage, finished: Round, recovered: Recovered, steps: tuple[Step, ...]
+) -> Progress:
     """The line with this round, if it holds the allowed drop; without its network otherwise."""
     number, notes, max_drop = finished.number, line.notes, run.recipe.max_drop
     if recovered.interrupted:
@@ -59,7 +76,8 @@ def _judged(line: Progress, run: Run, finished: Round, recovered: Recovered, ste
     if max_drop is not None and not drop <= max_drop:
         reason = f"validation {run.task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"
         rounds = (*line.rounds, replace(finished, kept=False, reason=reason))
-        return replace(line, rounds=rounds, notes=(*notes, f"round {number} was not kept: {reason}."), is_over=True)
+        notes = (*notes, f"round {number} was not kept: {reason}.")
+        return replace(line, rounds=rounds, notes=notes, is_over=stage.form != "mask")  # after masks, layers may go
     return replace(
         line,
         model=recovered.model,

@@ -1,28 +1,22 @@
 """One training as Accelerate runs it: the student, its optimizer, and a step."""
 
 import copy
-import itertools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import (
-    GradientAccumulationPlugin,
-    broadcast,
-    broadcast_object_list,
-    convert_to_fp32,
-    send_to_device,
-)
+from accelerate.utils import GradientAccumulationPlugin, convert_to_fp32, send_to_device
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from secateur.errors import CompressionError, DataError
 from secateur.inference import device_of, evaluating
+from secateur.recovery.parts import BATCH_NORMS, ONE_VALUE, Part, joint_norms, own_randomness, part_of
 from secateur.recovery.settings import Recovery
 from secateur.result import Event
 from secateur.task import Arguments, Batch, Task
@@ -30,9 +24,6 @@ from secateur.task import Arguments, Batch, Task
 Watch = Callable[[Event], None] | None
 
 IMAGE_AXES = 4
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-_ONE_VALUE = "Expected more than 1 value per channel when training"  # how torch's batch norms refuse one row
 
 
 @dataclass(frozen=True)
@@ -68,11 +59,7 @@ class _Shell(nn.Module):
 
 @contextmanager
 def accelerating(model: nn.Module, recovery: Recovery) -> Iterator[Accelerator]:
-    """An Accelerator for the model's device; the global state that it leaves is put back as it was found.
-
-    Only the group of processes that it joins under `accelerate launch` stays joined, since joining twice may hang: a
-    script that runs so should end with `torch.distributed.destroy_process_group()`.
-    """
+    """An Accelerator for the model's device; the global state that it leaves is put back as it was found."""
     # One process may hold only Accelerators of equal settings, and there is no public way to end one.
     states = [kind._shared_state for kind in (AcceleratorState, PartialState, GradientState)]
     found = [dict(state) for state in states]
@@ -92,10 +79,12 @@ def accelerating(model: nn.Module, recovery: Recovery) -> Iterator[Accelerator]:
 
 def session_of(accelerator: Accelerator, model: nn.Module, task: Task, recovery: Recovery, watch: Watch) -> Session:
     """A training of a copy of the model, before its first step."""
-    alone = accelerator.num_processes == 1
+    alone = task.processes.is_alone
     student = copy.deepcopy(model).to(device_of(model) if alone else accelerator.device)
+    task.processes.align_(_tensors(student))
     # Optimizer and data stay bare: Accelerate's wrappers would add a third to a small network's step, and nothing else.
-    runner = accelerator.prepare_model(_Shell(student), device_placement=False)
+    # So does the model: gradients of several processes are added up here, whatever parameters a batch leaves out.
+    runner = accelerator.prepare_model(_Shell(student), device_placement=False, evaluation_mode=True)
     _set_modes(runner)
     parameters = trainable(student)
     zeros = tuple((p, p.detach() == 0) for p in parameters if p.dim() > 1) if recovery.keep_zeros else ()
@@ -107,8 +96,8 @@ def session_of(accelerator: Accelerator, model: nn.Module, task: Task, recovery:
         zeros=zeros,
         task=task,
         recovery=recovery,
-        batches=_batches(task, accelerator.num_processes),
-        watch=watch if accelerator.is_main_process else None,
+        batches=_batches(task),
+        watch=watch if task.processes.is_main else None,
     )
 
 
@@ -120,15 +109,15 @@ def train_epoch(session: Session, epoch: int) -> float:
         CompressionError: the loss or a weight is NaN or infinite.
     """
     losses: list[float] = []
-    for index, batch in enumerate(_own_batches(session)):
+    for index, batch in enumerate(session.task.batches("train")):
         done = (epoch - 1) * session.batches + index
-        loss = _loss(session, batch)
+        loss = _shared_loss(session, batch, done)
         if loss is None:
             continue
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise _diverged(session, f"epoch {epoch}, batch {index}: the loss is {losses[-1]}", steps=done)
-        _step(session, loss, done)
+        losses.append(loss)
+        if not math.isfinite(loss):
+            raise _diverged(session, f"epoch {epoch}, batch {index}: the loss is {loss}", steps=done)
+        _step(session, done)
         if session.watch is not None:
             session.watch(Event("recover", done + 1, session.steps))
     if not losses:
@@ -141,17 +130,9 @@ def train_epoch(session: Session, epoch: int) -> float:
     return sum(losses) / len(losses)
 
 
-def agreed(loss: float, quality: float | None) -> tuple[float, float | None]:
-    """What the main process found, so that all of them decide alike."""
-    loss, quality = broadcast_object_list([loss, quality])
-    return loss, quality
-
-
 def synchronise(session: Session) -> None:
-    """Give every process the main one's buffers (running statistics), in place; the parameters agree already."""
-    if session.accelerator.num_processes > 1:
-        for buffer in session.student.buffers():
-            buffer.copy_(broadcast(buffer))
+    """Give every process the main one's network, in place: what rounding, or its own buffers, made different."""
+    session.task.processes.align_(_tensors(session.student))
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -163,7 +144,7 @@ def _set_modes(runner: nn.Module) -> None:
     """Train everything but the batch norms whose parameters are all frozen: frozen, they keep their statistics too."""
     runner.train()
     for module in runner.modules():
-        if isinstance(module, _BATCH_NORMS) and module.affine and not trainable(module):
+        if isinstance(module, BATCH_NORMS) and module.affine and not trainable(module):
             module.eval()
 
 
@@ -178,33 +159,75 @@ def _optimizer(parameters: list[nn.Parameter], recovery: Recovery) -> Optimizer:
             return SGD(parameters, lr=rate, weight_decay=decay, momentum=recovery.momentum, fused=fused)
 
 
-def _batches(task: Task, processes: int) -> int:
-    """The batches of an epoch in each process; what has no length is counted in a pass of its own."""
+def _batches(task: Task) -> int:
+    """The batches of an epoch; what has no length is counted in a pass of its own."""
     try:
-        found = len(task.train)  # type: ignore[arg-type]
+        return len(task.train)  # type: ignore[arg-type]
     except TypeError:
-        found = sum(1 for _ in task.batches("train"))
-    if found < processes:
-        raise DataError(f"train: {found} batches for {processes} process(es); each needs at least one.")
-    return found // processes
+        return sum(1 for _ in task.batches("train"))
 
 
-def _own_batches(session: Session) -> Iterator[Batch]:
-    """The batches of this process: every n-th one, the same number in each."""
-    processes, mine = session.accelerator.num_processes, session.accelerator.process_index
-    stop = session.batches * processes if processes > 1 else None
-    return itertools.islice(session.task.batches("train"), mine, stop, processes)
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Everything that a network holds."""
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+def _shared_loss(session: Session, batch: Batch, done: int) -> float | None:
+    """The loss of a batch, its gradients left in the parameters; or None where a batch norm refuses it."""
+    processes, student = session.task.processes, session.student
+    batch = send_to_device(batch, device_of(student))
+    session.optimizer.zero_grad()
+    if processes.is_alone:
+        loss = _loss(session, batch)
+        if loss is None:
+            return None
+        session.accelerator.backward(loss)
+        return float(loss.detach())
+    part = part_of(batch, session.task.arguments(batch), processes)
+    with own_randomness(processes, device_of(student), (session.recovery.seed, done)):
+        loss = _loss_of_part(session, part)
+    return None if loss is None else _added_up(session, loss)
+
+
+def _loss_of_part(session: Session, part: Part) -> Tensor | None:
+    """The share of a batch's loss that one part of it has, its gradients left in the parameters."""
+    norms = nullcontext() if part.is_whole else joint_norms(session.student, session.task.processes)
+    with norms:
+        loss = _loss(session, part.batch)
+        if loss is None:
+            return None
+        loss = loss * part.share
+        session.accelerator.backward(loss)
+    return loss.detach()
+
+
+def _added_up(session: Session, loss: Tensor) -> float:
+    """The loss of a whole batch from that of a part, and its gradients in the parameters.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed at some process.
+    """
+    processes, parameters = session.task.processes, trainable(session.student)
+    stop = torch.tensor(float(processes.interrupts.wanted), device=loss.device)
+    used = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
+    slopes = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    stop, loss, used, *slopes = processes.summed([stop, loss, used, *slopes])
+    if stop:
+        raise processes.interrupts.end()
+    for parameter, slope, count in zip(parameters, slopes, used.tolist(), strict=True):
+        parameter.grad = slope if count else None  # the optimizer leaves alone what nobody used
+    return float(loss)
 
 
 def _loss(session: Session, batch: Batch) -> Tensor | None:
     """The loss of a batch, or None where a batch norm refuses it."""
     device = device_of(session.student)
-    batch = send_to_device(batch, device)
     arguments = _laid_out(session.task.arguments(batch), session.recovery)
     try:
         output = session.runner(*arguments[0], **arguments[1])
     except ValueError as error:
-        if _ONE_VALUE not in str(error) or session.accelerator.num_processes > 1:
+        if ONE_VALUE not in str(error):
             raise
         return None
     teacher, weight = session.recovery.teacher, session.recovery.teacher_weight
@@ -229,12 +252,10 @@ def _channels_last(value: Any) -> Any:
     return value.contiguous(memory_format=torch.channels_last) if is_image else value
 
 
-def _step(session: Session, loss: Tensor, done: int) -> None:
+def _step(session: Session, done: int) -> None:
     """One step of the optimizer after `done` others, in place."""
     for group in session.optimizer.param_groups:
         group["lr"] = session.recovery.rate(done, session.steps)
-    session.optimizer.zero_grad()
-    session.accelerator.backward(loss)
     if session.recovery.clip is not None:
         session.accelerator.clip_grad_norm_(trainable(session.student), session.recovery.clip)
     session.optimizer.step()

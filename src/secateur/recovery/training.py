@@ -15,7 +15,6 @@ from secateur.recovery.session import (
     Session,
     Watch,
     accelerating,
-    agreed,
     session_of,
     synchronise,
     train_epoch,
@@ -23,6 +22,7 @@ from secateur.recovery.session import (
 )
 from secateur.recovery.settings import Recovery
 from secateur.result import Epoch
+from secateur.sharing import shared
 from secateur.task import Task
 
 _logger = logging.getLogger(__name__)
@@ -63,6 +63,9 @@ def train(model: nn.Module, task: Task, recovery: Recovery, *, watch: Watch = No
     statistics of a batch norm whose parameters are all frozen. A batch that a batch norm refuses (one value per
     channel, as in a last batch of one row) is left out.
 
+    Started by `accelerate launch` or `torchrun`, all processes have to call it, each with all of the data: they share
+    every batch, and all get the same network, that of one process up to rounding.
+
     Raises:
         SettingsError: nothing can be trained, or `patience` is set without validation data.
         DataError: there is no training data, or batch norms refuse every batch.
@@ -71,6 +74,12 @@ def train(model: nn.Module, task: Task, recovery: Recovery, *, watch: Watch = No
     if recovery.epochs == 0:
         return Recovered(copy.deepcopy(model), (), interrupted=False)
     _check(model, task, recovery)
+    with shared(task, device_of(model)) as together:
+        return _trained(model, together, recovery, watch)
+
+
+def _trained(model: nn.Module, task: Task, recovery: Recovery, watch: Watch) -> Recovered:
+    """The training, by the task's processes."""
     epochs: list[Epoch] = []
     best, interrupted = _Best(), False
     with accelerating(model, recovery) as accelerator, seeded(task, recovery.seed, device_of(model)) as reseed:
@@ -104,7 +113,7 @@ def _epochs(session: Session, reseed: Callable[[], None]) -> Iterator[tuple[Epoc
         reseed()
         loss = train_epoch(session, number)
         synchronise(session)
-        loss, quality = agreed(loss, _quality(session))
+        quality = _quality(session)
         _logger.info("epoch %d of %d: loss %.4g, quality %s", number, recovery.epochs, loss, quality)
         if quality is None or _rank(quality) > _rank(best.quality):
             best = _Best(number, quality, copy.deepcopy(session.student))

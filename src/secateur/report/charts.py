@@ -48,10 +48,10 @@ def line_chart(
     values = [value for line in lines for value in line.values if value is not None and math.isfinite(value)]
     if not values:
         return tag("p", f"{label}: not measured.", class_="missing")
-    levels = _levels(min(values + [0.0] * from_zero), max(values))
-    frame = Frame(levels[0], levels[-1], len(ticks))
+    steps = levels(min(values + [0.0] * from_zero), max(values))
+    frame = Frame(steps[0], steps[-1], len(ticks))
     names, height = _names(frame, ticks)
-    drawing = (*_grid(frame, levels, show), *names, *(_line(frame, line, ticks, show) for line in lines))
+    drawing = (*_grid(frame, steps, show), *names, *(_line(frame, line, ticks, show) for line in lines))
     described = f"{label}: " + "; ".join(_described(line, show) for line in lines)
     picture = tag("svg", *drawing, viewBox=f"0 0 {WIDTH:g} {height:g}", role="img", aria_label=described)
     return tag("figure", tag("figcaption", tag("span", label, class_="title"), _legend(lines)), picture, class_="chart")
@@ -84,7 +84,7 @@ def _threshold(x: float, base: float) -> Html:
     return tag("line", x1=x, x2=x, y1=0, y2=base + 6, class_="threshold")
 
 
-def _levels(low: float, high: float) -> list[float]:
+def levels(low: float, high: float) -> list[float]:
     """Round numbers, about five, from at most `low` to at least `high`."""
     if high - low <= max(1e-12 * abs(low), 1e-12 * abs(high), 1e-300):
         margin = 0.05 * abs(low) or 1.0
@@ -96,9 +96,9 @@ def _levels(low: float, high: float) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def _grid(frame: Frame, levels: Sequence[float], show: Callable[[float], str]) -> list[Html]:
+def _grid(frame: Frame, heights: Sequence[float], show: Callable[[float], str]) -> list[Html]:
     parts: list[Html] = []
-    for level in levels:
+    for level in heights:
         y = frame.y(level)
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
         parts.append(tag("text", show(level), x=LEFT - 8, y=y + 4, text_anchor="end"))

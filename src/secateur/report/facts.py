@@ -49,7 +49,8 @@ def notes(result: Result[Any]) -> Html:
 
 def settings(result: Result[Any]) -> Html:
     """Every setting, nested ones by their path, and the versions."""
-    chosen = table("Settings", ("Setting", "Value"), (Row(pair) for pair in _flat("", result.settings, 0)))
+    plain = {name: value for name, value in result.settings.items() if name != "search"}  # has a section of its own
+    chosen = table("Settings", ("Setting", "Value"), (Row(pair) for pair in flat("", plain, 0)))
     versions = table("Versions", ("Package", "Version"), (Row(pair) for pair in result.versions.items()))
     missing = tag("p", "Not recorded.", class_="missing")
     columns = (
@@ -69,15 +70,15 @@ def _proof(one: Round, certificate: Certificate | None) -> Row:
     return Row((str(one.number), verdict, *shown, certificate.dtype, certificate.inputs))
 
 
-def _flat(path: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+def flat(path: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     """Leaves of nested settings with their paths; what lies deeper than anyone reads stays JSON."""
     match value:
         case dict() if value and depth < DEEPEST:
             for key, item in value.items():
-                yield from _flat(f"{path}.{key}" if path else str(key), item, depth + 1)
+                yield from flat(f"{path}.{key}" if path else str(key), item, depth + 1)
         case list() if depth < DEEPEST and any(isinstance(item, dict | list) for item in value):
             for index, item in enumerate(value, 1):
-                yield from _flat(f"{path}[{index}]", item, depth + 1)
+                yield from flat(f"{path}[{index}]", item, depth + 1)
         case list():
             yield path, ", ".join(map(_leaf, value)) or "none"
         case _:

@@ -16,6 +16,7 @@ DONE = {
     "on_off": "on or off, unit by unit",
     "collapse": "one fitted operator",
     "drop": "gone",
+    "mask": "weights that lead there made zero",
     "fold": "merged with its neighbours, exactly",
 }
 

@@ -8,6 +8,7 @@ from secateur.result import Latency, Result, Round
 
 LatencyKey = tuple[str, int, int]
 
+KEPT = ("fold", "mask")  # what is done to layers that stay, or went before
 TEST = "test_"  # names of figures on the test data start so
 
 
@@ -39,7 +40,7 @@ def gone(result: Result[Any]) -> tuple[str, ...]:
     """How many units and layers went."""
     units, left = (sum(pair[side] for pair in result.widths.values()) for side in (0, 1))
     edits = [edit for one in kept_rounds(result) for edit in one.plan.layers]
-    layers = figures.plural(sum(edit.action != "fold" for edit in edits), "layer") + " taken out"
+    layers = figures.plural(sum(edit.action not in KEPT for edit in edits), "layer") + " taken out"
     of_units = f"{units - left:,} of {figures.plural(units, 'unit')} removed"
     return (*([of_units] if units or not edits else []), *([layers] if edits else []))
 

@@ -1,6 +1,5 @@
 """The whole page: sections in the order a reader needs them, styles, script and data inside one file."""
 
-import json
 import math
 from typing import Any
 
@@ -9,7 +8,8 @@ from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
 from secateur.report.layers import layers, of_layers
 from secateur.report.markup import Html
-from secateur.report.shell import asset, shell
+from secateur.report.searched import is_searched, searched
+from secateur.report.shell import asset, embedded, shell
 from secateur.report.steadiness import steadiness
 from secateur.report.steps import steps
 from secateur.report.summary import summary
@@ -19,6 +19,7 @@ from secateur.report.widths import widths
 from secateur.result import Result
 
 CONTENTS = (
+    ("search", "Search"),
     ("widths", "Widths"),
     ("layers", "Layers"),
     ("steps", "Steps"),
@@ -38,6 +39,7 @@ def page(result: Result[Any]) -> str:
     """The report of a result as HTML text."""
     table, data = units(result)
     parts = {
+        "search": searched(result),
         "widths": widths(result),
         "layers": layers(result),
         "steps": steps(result),
@@ -55,7 +57,7 @@ def page(result: Result[Any]) -> str:
     contents = tuple((name, title) for name, title in CONTENTS if name not in left_out)
     main = (summary(result), *(part for name, part in parts.items() if name not in left_out))
     title = f"Compression report: {result.method}"
-    return shell(title, contents, main, embedded(data), style="", script=asset("page.js"))
+    return shell(title, contents, main, _embedded(data), style="", script=asset("page.js"))
 
 
 def _left_out(result: Result[Any]) -> tuple[str, ...]:
@@ -64,17 +66,16 @@ def _left_out(result: Result[Any]) -> tuple[str, ...]:
     is_tried = any(one.halves for one in result.rounds)
     of_units = ("widths", "scores", "units", "exactness", "pinned")
     return (
+        *(() if is_searched(result) else ("search",)),
         *(() if is_tried else ("stability",)),
         *(() if of_layers(result) else ("layers",)),
         *(of_units if of_layers(result) and not has_units else ()),
     )
 
 
-def embedded(data: dict[str, Any]) -> Html:
-    """Data as JSON that cannot end the script element it stands in; what is not finite becomes text."""
-    text = json.dumps({key: [_finite(item) for item in column] for key, column in data.items()}, separators=(",", ":"))
-    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return Html(f'<script type="application/json" id="unit-data">{safe}</script>')
+def _embedded(data: dict[str, Any]) -> Html:
+    """Columns as JSON; what is not finite becomes text."""
+    return embedded("unit-data", {key: [_finite(item) for item in column] for key, column in data.items()})
 
 
 def _finite(item: Any) -> Any:

@@ -8,12 +8,20 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
+from secateur.comparison import Comparison, Trial
 from secateur.errors import FileError
 from secateur.files import reading
 from secateur.plan import LayerEdit, Plan, layer_of
 from secateur.result import FORMAT, Result
 
+Read = TypeVar("Read")
 Reader = Callable[[Any], Any]
+
+_ORIGINS = {
+    "result": "the result.json of a run",
+    "comparison": "the comparison.json of a comparison",
+    "cell": "a file in the folder cells of a comparison",
+}
 
 LONGEST_PATH = 4096
 LARGEST_NUMBER = 2**63
@@ -35,38 +43,59 @@ def read(source: str | Path) -> Result[None]:
     Raises:
         FileError: it cannot be read, is not JSON, or is not a result.
     """
-    place, text = _text(source)
+    return _read(source, "result", lambda data: _checked(_record(Result)({**data, "model": None})))
+
+
+def read_comparison(source: str | Path) -> Comparison:
+    """The comparison that is in JSON text or in the file at a path.
+
+    Raises:
+        FileError: it cannot be read, is not JSON, or is not a comparison.
+    """
+    return _read(source, "comparison", _record(Comparison))
+
+
+def read_trial(source: str | Path) -> tuple[Trial, Any]:
+    """What became of a cell, from a file that holds it, and the plan beside it as plain data.
+
+    Raises:
+        FileError: it cannot be read, is not JSON, or is no such thing.
+    """
+    return _read(source, "cell", lambda data: (_record(Trial)(data.get("trial")), data.get("plan")))
+
+
+def _read(source: str | Path, kind: str, reader: Callable[[dict[str, Any]], Read]) -> Read:
+    """What a reader makes of the data in JSON text or in the file at a path."""
+    place, text = _text(source, kind)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FileError(f"{place}: not JSON ({error}); give the result.json of a run.") from error
+        raise FileError(f"{place}: not JSON ({error}); give {_ORIGINS[kind]}.") from error
     found = data.pop("format", None) if isinstance(data, dict) else None
     if found != FORMAT or isinstance(found, bool):
-        raise FileError(f"{place}: not a result of format {FORMAT}; give a result.json that this version wrote.")
+        raise FileError(f"{place}: not a {kind} of format {FORMAT}; give a {kind}.json that this version wrote.")
     try:
-        result: Result[None] = _record(Result)({**data, "model": None})
-        _check(result)
+        return reader(data)
     except _MisfitError as misfit:
-        where = misfit.place.removeprefix(".") or "the result"
-        raise FileError(f"{place}: {where}: {misfit.reason}; the file is damaged or not a result.json.") from misfit
-    return result
+        where = misfit.place.removeprefix(".") or f"the {kind}"
+        raise FileError(f"{place}: {where}: {misfit.reason}; the file is damaged or not a {kind}.json.") from misfit
 
 
-def _text(source: str | Path) -> tuple[str, str]:
+def _text(source: str | Path, kind: str) -> tuple[str, str]:
     """Where the text comes from, and the text; a string that opens a JSON value, or is no path, is the text itself."""
     if isinstance(source, str) and (source.lstrip()[:1] in ("{", "[") or len(source) > LONGEST_PATH):
-        return "result", source
+        return kind, source
     place = str(source)[:200]
     try:
         with reading(source) as path:
             return place, path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # a path that cannot be one, or bytes that are not text
         reason = error.strerror if isinstance(error, OSError) else error
-        raise FileError(f"{place!r}: not a text file ({reason}); give the result.json of a run.") from error
+        raise FileError(f"{place!r}: not a text file ({reason}); give {_ORIGINS[kind]}.") from error
 
 
-def _check(result: Result[None]) -> None:
-    """What the types do not say: there is an original, and units are numbers of existing units."""
+def _checked(result: Result[None]) -> Result[None]:
+    """The result, if what the types do not say holds: there is an original, and units are numbers of existing units."""
     if not result.steps:
         raise _MisfitError("holds no step, not even the original", "steps")
     if sum(before for before, _ in result.widths.values()) > MOST_UNITS:
@@ -81,6 +110,7 @@ def _check(result: Result[None]) -> None:
             if wrong:
                 reason = f"unit {wrong[0]} of {len(scored.scores)} scores"
                 raise _MisfitError(reason, f"rounds[{number}], site {scored.site!r}")
+    return result
 
 
 def _reader(kind: Any) -> Reader:

@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from secateur.report.markup import Content, Html, joined, tag
 
@@ -33,3 +35,10 @@ def shell(
 def asset(name: str, package: str = "secateur.report") -> str:
     """The text of a file that lies beside the code."""
     return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def embedded(identity: str, data: Any) -> Html:
+    """Data as JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, separators=(",", ":"))
+    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Html(f'<script type="application/json" id="{identity}">{safe}</script>')

@@ -5,6 +5,7 @@ from typing import Any
 from secateur.report import figures
 from secateur.report.charts import Series, line_chart
 from secateur.report.markup import Html, Row, badge, joined, section, table, tag
+from secateur.report.outcome import KEPT
 from secateur.result import Result, Round
 
 MOST_OPEN = 4
@@ -26,7 +27,7 @@ def training(result: Result[Any]) -> Html:
 def _summary(one: Round) -> tuple[Html | str, ...]:
     gone = figures.plural(sum(len(edit.removed) for edit in one.plan.edits), "unit")
     if one.plan.layers:
-        gone = figures.plural(sum(edit.action != "fold" for edit in one.plan.layers), "layer")
+        gone = figures.plural(sum(edit.action not in KEPT for edit in one.plan.layers), "layer")
     loss = (
         f"{figures.three(one.epochs[0].loss)} → {figures.three(one.epochs[-1].loss)}" if one.epochs else figures.NOTHING
     )

@@ -1,6 +1,5 @@
 """The page of an explanation: its sections, and the pieces of data that its script unpacks."""
 
-import json
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,7 +9,7 @@ from secateur.report import figures
 from secateur.report.explained.ridges import Axis, axes, is_skewed, ridge, ticks
 from secateur.report.explained.stories import index, pieces
 from secateur.report.markup import Content, Html, Row, badge, joined, section, table, tag
-from secateur.report.shell import asset, shell
+from secateur.report.shell import asset, embedded, shell
 
 HERE = "secateur.report.explained"
 CONTENTS = (
@@ -25,7 +24,7 @@ CONTENTS = (
 def page(explanation: Explanation, about: Mapping[str, str]) -> str:
     """The page as HTML text."""
     main = (_head(explanation, about), _scores(explanation), _one_site(explanation), _every(), _how(explanation))
-    data = joined([_embedded(index(explanation)), *pieces(explanation)])
+    data = joined([embedded("explained", index(explanation)), *pieces(explanation)])
     return shell(
         f"Explanation by {explanation.method}",
         CONTENTS,
@@ -171,9 +170,3 @@ def _term(name: str, text: str) -> Html:
 def _about(explanation: Explanation, about: Mapping[str, str]) -> Html:
     rows = [Row((name, value)) for name, value in {"method": explanation.method, **about}.items()]
     return section("about", "About", table("About this page", ("What", "Value"), rows))
-
-
-def _embedded(data: dict[str, object]) -> Html:
-    text = json.dumps(data, separators=(",", ":"))
-    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return Html(f'<script type="application/json" id="explained">{safe}</script>')

@@ -1,0 +1,51 @@
+"""A whole comparison in this process, one cell after the other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from secateur.comparing.grid import Grid
+from secateur.comparing.ranking import ranked
+from secateur.comparing.timing import BATCH_SIZES, timed
+from secateur.comparing.trying import Subject, subject_of, try_cell
+from secateur.comparison import Comparison, Trial
+from secateur.measurement import measure_latency
+from secateur.pipeline import versions
+from secateur.result import Event
+from secateur.task import Task
+
+Watch = Callable[[Event], None] | None
+
+
+def compare(model: nn.Module, task: Task, grid: Grid, *, watch: Watch = None) -> Comparison:
+    """What every cell of a grid gives, ranked under each budget; a cell that fails is kept, with its reason.
+
+    All cells start from the same network and data, and train alike; each runs on one torch thread. Latencies are
+    measured at the end, each network in turns with the given one, which is never touched. `watch` hears of progress.
+
+    Raises:
+        CompressionError: the network cannot be traced, or the task has nothing to judge it on.
+        KeyboardInterrupt: Ctrl-C was pressed, in recovery too.
+    """
+    subject, cells = subject_of(model, task), grid.cells
+    tried = []
+    for number, cell in enumerate(cells):
+        if watch is not None:
+            watch(Event("cells", number, len(cells)))
+        tried.append(try_cell(subject, cell, watch=watch))
+    plans = {one.trial.shape: one.plan for one in tried if one.plan is not None}
+    return concluded(subject, timed(model, task, [one.trial for one in tried], plans))
+
+
+def concluded(
+    subject: Subject, trials: Sequence[Trial], *, settings: Mapping[str, Any] | None = None, notes: Sequence[str] = ()
+) -> Comparison:
+    """The comparison that some trials of all cells make, ranked, with the untouched network timed beside them."""
+    times = tuple(measure_latency(subject.model, subject.task, size) for size in BATCH_SIZES)
+    untouched = replace(subject.untouched, latency=times)
+    bare = Comparison(
+        subject.task.metric, untouched, tuple(trials), (), dict(settings or {}), versions(), notes=tuple(notes)
+    )
+    return replace(bare, rankings=ranked(trials, bare.decisive))

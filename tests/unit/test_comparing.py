@@ -1,0 +1,263 @@
+"""Comparing methods: what is tried, what becomes of it, and who is said to be ahead."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+import secateur as sc
+from secateur import comparing, methods
+from secateur.budget import Count, Macs, Params, Share
+from secateur.comparing import Grid, subject_of, timing, try_cell
+from secateur.comparing.ranking import chance_of, ranked
+from secateur.comparison import Cell, Trial
+from secateur.errors import DataError, SettingsError
+from secateur.recipe import from_dict
+from secateur.result import Measurement, Step
+
+
+@pytest.fixture(autouse=True)
+def short_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.005)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 12), nn.ReLU(), nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 2))
+
+
+def task(rows: int = 60) -> sc.Task:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(rows, 5, generator=generator)
+    labels = (inputs[:, 0] * inputs[:, 1] > 0).long()
+    parts = [
+        list(zip(i.split(8), t.split(8), strict=True)) for i, t in zip(inputs.chunk(3), labels.chunk(3), strict=True)
+    ]
+    return sc.Task.classification(train=parts[0], validation=parts[1], test=parts[2])
+
+
+def cells(*names: str, **settings: object) -> tuple[Cell, ...]:
+    return Grid(names, (Macs(0.5),), **settings).cells  # type: ignore[arg-type]
+
+
+def test_only_what_is_random_is_tried_with_several_seeds() -> None:
+    found = cells("magnitude", "chance", recover=(0, 1), seeds=2)
+
+    assert [(cell.method, cell.epochs, cell.seed) for cell in found] == [
+        *(("magnitude", 0, None), ("magnitude", 1, 0), ("magnitude", 1, 1)),
+        *(("chance", 0, 0), ("chance", 0, 1), ("chance", 1, 0), ("chance", 1, 1)),
+    ]
+    drawn = from_dict(found[4].recipe).stages[0]
+    assert drawn.method == methods.get("chance", seed=1) and drawn.recovery is None
+    trained = from_dict(found[6].recipe).stages[0].recovery
+    assert trained is not None and trained.seed == 1 and trained.epochs == 1
+
+
+def test_a_grid_is_every_combination_of_its_lists() -> None:
+    grid = Grid(("dense", "magnitude"), (Macs(0.5), Params(300), Share(0.2, "model"), Count(2)), ("none", "mean"))
+
+    assert len(grid.cells) == len({str(cell.recipe) for cell in grid.cells}) == 16
+    assert list(dict.fromkeys(cell.budget for cell in grid.cells)) == [
+        *("50 % MACs left", "300 parameters left"),
+        *("20 % of all units removed, anywhere", "2 units of every site removed"),
+    ]
+
+
+def test_settings_of_a_method_are_part_of_its_name() -> None:
+    grid = Grid((methods.get("magnitude", p=1), "magnitude"), (Macs(0.5),))
+
+    assert [cell.method for cell in grid.cells] == ["magnitude (p=1)", "magnitude"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"methods": ()}, "methods: none are given"),
+        ({"methods": ("dense", "dense")}, "methods: dense is given twice"),
+        ({"budgets": (Macs(0.5), Macs(0.5))}, "budgets: .* is given twice"),
+        ({"recover": (1, 1)}, "recover: 1 is given twice"),
+        ({"recover": (-1,)}, "epochs: -1"),
+        ({"seeds": 0}, "seeds is 0"),
+    ],
+)
+def test_a_grid_without_sense_is_refused(change: dict[str, object], part: str) -> None:
+    with pytest.raises(SettingsError, match=part):
+        Grid(**{"methods": ("dense",), "budgets": (Macs(0.5),), **change})  # type: ignore[arg-type]
+
+
+def test_a_method_that_nobody_knows_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean magnitude"):
+        _ = cells("magnitud")
+
+
+def test_a_cell_gives_what_compress_gives() -> None:
+    model, data = network(), task()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    (cell,) = cells("magnitude", compensate=("least_squares",), recover=(2,), seeds=1)
+
+    tried = try_cell(subject_of(model, data), cell)
+    wanted = sc.compress(model, data, from_dict(cell.recipe))
+
+    final = replace(wanted.final, latency=())
+    assert tried.trial.final == final
+    assert [step.name for step in tried.trial.steps] == ["cut", "compensated", "recovered"]
+    assert tried.trial.widths == wanted.widths
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_layers_that_are_merged_are_measured_as_merged() -> None:
+    model, data = network(), task()
+    cell, *_ = Grid(("easier",), (Count(1),), ("none",)).cells
+
+    tried = try_cell(subject_of(model, data), cell)
+
+    assert tried.trial.failure == ""
+    wanted = sc.compress(model, data, from_dict(cell.recipe)).final
+    assert (tried.trial.final.macs, tried.trial.final.parameters) == (wanted.macs, wanted.parameters)
+    assert tried.trial.final.macs < 0.9 * subject_of(model, data).untouched.macs
+
+
+def test_a_cell_does_not_depend_on_what_was_done_before_it() -> None:
+    subject = subject_of(network(), task())
+    (cell,) = cells("dense", recover=(1,), seeds=1)
+
+    first = try_cell(subject, cell).trial
+    torch.rand(7)
+    try_cell(subject, cells("chance")[1])
+    again = try_cell(subject, cell).trial
+
+    assert again.final == first.final
+
+
+def test_what_fails_says_why_and_nothing_else_is_lost() -> None:
+    grid = Grid(("bn_scale", "magnitude", "easier"), (Macs(0.6), Macs(1)), ("none", "mean"))
+
+    found = comparing.compare(network(), task(), grid)
+
+    failures = {(one.cell.method, one.cell.budget, one.cell.compensate): one.failure for one in found.trials}
+    assert "no norm scales its 12 units" in failures["bn_scale", "60 % MACs left", "none"]
+    assert "compensate is 'mean'" in failures["easier", "60 % MACs left", "mean"]
+    assert failures["magnitude", "60 % MACs left", "none"] == ""
+    assert all(why for (_, budget, _), why in failures.items() if budget == "1 MACs left")
+    easy, hard = found.rankings
+    assert [one.method for one in easy.standings if one.quality] == ["magnitude", "magnitude"]
+    assert hard.verdict == "none of them finished"
+
+
+def test_a_quality_that_is_no_number_is_a_failure() -> None:
+    data = task()
+    spoilt = replace(data, quality=lambda _: {"accuracy": math.nan})
+    subject = replace(subject_of(network(), data), task=spoilt)
+
+    assert "is not a finite number" in try_cell(subject, cells("magnitude")[0]).trial.failure
+
+
+def test_an_error_of_somebody_else_is_a_reason_that_may_not_last() -> None:
+    data = task()
+
+    def broken(_: torch.Tensor) -> dict[str, float]:
+        raise RuntimeError("out of memory\nin detail")
+
+    subject = replace(subject_of(network(), data), task=replace(data, quality=broken))
+    tried = try_cell(subject, cells("magnitude")[0])
+
+    assert tried.trial.failure == "RuntimeError: out of memory" and not tried.is_final
+
+
+def test_a_budget_that_removes_nothing_cannot_win() -> None:
+    subject = subject_of(network(), task())
+    (cell,) = Grid(("magnitude",), (Share(0.01),)).cells
+
+    assert "removes nothing" in try_cell(subject, cell).trial.failure
+
+
+def test_a_budget_that_a_later_round_cannot_meet_is_not_met() -> None:
+    (cell,) = Grid(("magnitude",), (Macs(0.02),), stage=sc.Stage(rounds=2)).cells
+
+    failure = try_cell(subject_of(network(), task()), cell).trial.failure
+
+    assert failure.startswith("round 2: ")
+
+
+def test_without_data_to_judge_on_nothing_is_compared() -> None:
+    with pytest.raises(DataError, match="neither validation nor test data"):
+        subject_of(network(), replace(task(), validation=None, test=None))
+
+
+def test_without_validation_data_the_test_data_decides() -> None:
+    found = comparing.compare(network(), replace(task(), validation=None), Grid(("magnitude",), (Macs(0.5),)))
+
+    assert found.decisive == "test_accuracy"
+    assert list(found.rankings[0].standings[0].quality) == ["test_accuracy"]
+
+
+def test_networks_of_one_shape_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = timing.compare_latency, []
+    monkeypatch.setattr(timing, "compare_latency", lambda *given: calls.append(1) or real(*given))
+
+    found = comparing.compare(network(), task(), Grid(("magnitude",), (Macs(0.5),), recover=(0, 1), seeds=2))
+
+    assert len(found.trials) == 3 and len(calls) == len(timing.BATCH_SIZES)
+    assert all(len(trial.timings) == len(timing.BATCH_SIZES) for trial in found.trials)
+
+
+def samples() -> Iterator[list[float]]:
+    chance = np.random.default_rng(5)
+    for size in (2, 3, 5, 20):
+        yield list(chance.normal(0.4, 1.0, size))
+
+
+@pytest.mark.parametrize("differences", list(samples()))
+def test_the_chance_of_a_lead_is_that_of_the_paired_t_test(differences: list[float]) -> None:
+    others = np.linspace(90, 95, len(differences))
+
+    assert chance_of(differences) == pytest.approx(stats.ttest_rel(others + differences, others).pvalue, rel=1e-6)
+
+
+def test_differences_that_are_all_alike_are_judged_by_their_sign() -> None:
+    assert chance_of([0.0, 0.0, 0.0]) == 1.0
+    assert chance_of([0.5, 0.5, 0.5]) == pytest.approx(stats.binomtest(3, 3).pvalue)
+
+
+def trial(method: str, quality: float, seed: int | None = None, macs: int = 100) -> Trial:
+    measured = Measurement(50, macs, 200, quality={"accuracy": quality})
+    return Trial(Cell(method, "half", "none", 0, seed), steps=(Step("cut", 1, measured),))
+
+
+def test_the_best_is_the_highest_mean_and_of_equals_the_cheapest() -> None:
+    (found,) = ranked([trial("a", 90.0), trial("b", 92.0, macs=90), trial("c", 92.0, macs=80)], "accuracy")
+
+    assert [one.method for one in found.standings] == ["c", "b", "a"]
+    assert found.verdict == "c and b are level" and found.p is None
+
+
+def test_one_seed_is_no_test() -> None:
+    (found,) = ranked([trial("a", 90.0), trial("b", 92.0)], "accuracy")
+    (seeded,) = ranked([trial("a", 90.0, 0), trial("b", 92.0, 0)], "accuracy")
+
+    assert found.verdict == "b is ahead of a by 2.00 points (nothing is random in either: no test)"
+    assert seeded.verdict == "b is ahead of a by 2.00 points (1 seed: no test)"
+    assert found.p is None and not found.is_ahead
+
+
+def test_what_is_not_random_is_the_same_for_every_seed() -> None:
+    values = (91.0, 91.4, 91.1)
+    (found,) = ranked([trial("a", 90.0), *(trial("b", value, seed) for seed, value in enumerate(values))], "accuracy")
+
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 90.0).pvalue)
+    assert found.is_ahead and "p = " in found.verdict and "may be chance" not in found.verdict
+
+
+def test_seeds_that_one_of_two_lacks_are_left_out_of_the_test() -> None:
+    first = [trial("a", value, seed) for seed, value in enumerate((92.0, 91.0, 92.0))]
+    second = [trial("b", value, seed) for seed, value in enumerate((90.0, 90.5, 10.0))]
+    second[2] = replace(second[2], failure="diverged", steps=())
+    (found,) = ranked(first + second, "accuracy")
+
+    assert found.p == pytest.approx(stats.ttest_rel((92.0, 91.0), (90.0, 90.5)).pvalue)
+    assert "may be chance" in found.verdict and found.standings[1].failures == 1
