@@ -70,9 +70,9 @@ def _grid(model: nn.Module, task: Task, job: dict[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = {"part": "grid", "cut": job["cut"], "methods": []}
     for settings in job["methods"]:
         begun = time.process_time()
-        scores = sc.score(model, sites, task, _method(settings))
+        scores = sc.score(model, sites, task, method_of(settings))
         found: dict[str, Any] = {"method": settings, "seconds": {"scoring": time.process_time() - begun}, "every": {}}
-        plan = sc.select(scores, sites, _counts(sites, sites, job["cut"], 1.0), protect=_residual(sites))
+        plan = sc.select(scores, sites, counts(sites, sites, job["cut"], 1.0), protect=residual(sites))
         small = sc.apply(model, plan)
         record |= costs(small)
         for how in job["compensations"]:
@@ -91,9 +91,9 @@ def _recipe(model: nn.Module, task: Task, job: dict[str, Any]) -> dict[str, Any]
     small, whole = model, None
     for number in range(job["rounds"]):
         sites = sc.find_sites(small, task)
-        scores = sc.score(small, sites, task, _method(job["method"]))
-        counts = _counts(first, sites, job["cut"], (number + 1) / job["rounds"])
-        plan = sc.select(scores, sites, counts, protect=_residual(sites))
+        scores = sc.score(small, sites, task, method_of(job["method"]))
+        due = counts(first, sites, job["cut"], (number + 1) / job["rounds"])
+        plan = sc.select(scores, sites, due, protect=residual(sites))
         whole = plan if whole is None else compose(whole, plan)
         small = repair(sc.apply(small, plan), small, plan, task, how="reconstruct").model
     record: dict[str, Any] = {key: job[key] for key in ("part", "method", "cut", "rounds")}
@@ -108,7 +108,7 @@ def _recipe(model: nn.Module, task: Task, job: dict[str, Any]) -> dict[str, Any]
 def _stability(model: nn.Module, task: Task, settings: dict[str, Any]) -> dict[str, Any]:
     """What two halves of the sentences agree on, when half of the units go: of neurons, and of attention."""
     sites = sc.find_sites(model, task)
-    found = halves.stability(model, sites, task, _method(settings))
+    found = halves.stability(model, sites, task, method_of(settings))
     kinds = {
         "neurons": [name for name in found if "intermediate" in name],
         "attention": [name for name in found if "attention" in name],
@@ -117,22 +117,23 @@ def _stability(model: nn.Module, task: Task, settings: dict[str, Any]) -> dict[s
     return {"method": settings} | {kind: vars(each) for kind, each in means.items()}
 
 
-def _method(settings: dict[str, Any]) -> Any:
+def method_of(settings: dict[str, Any]) -> Any:
+    """The method that settings name."""
     return sc.methods.get(settings["method"], **{key: value for key, value in settings.items() if key != "method"})
 
 
-def _counts(first: Sites, now: Sites, cut: dict[str, float], part: float) -> sc.Count:
+def counts(first: Sites, now: Sites, cut: dict[str, float], part: float) -> sc.Count:
     """How many units of every site still have to go until a part of its share is gone."""
     shares = {"intermediate": cut.get("neurons", 0.0), "attention": cut.get("attention", 0.0)}
-    counts = {}
+    found = {}
     for site in first:
         share = next((share for kind, share in shares.items() if kind in site.name), 0.0)
         due = round(share * part * site.units / site.blocks) * site.blocks - (site.units - now[site.name].units)
-        counts |= {site.name: due} if due > 0 else {}
-    return sc.Count(counts)
+        found |= {site.name: due} if due > 0 else {}
+    return sc.Count(found)
 
 
-def _residual(sites: Sites) -> list[str]:
+def residual(sites: Sites) -> list[str]:
     """The width of the residual stream, which stays."""
     return [site.name for site in sites if "embeddings" in site.name]
 

@@ -29,8 +29,9 @@ class Task:
     batch. `sums` gives a float64 tensor for a batch, which `join` puts together over all batches, usually by adding up;
     `quality` turns the total into named figures, the first of which, `metric`, decides (in points: 0–100, higher is
     better). `distance` compares a student's output with its teacher's at a temperature; `disagreement` says how much
-    quality that difference puts at risk. `processes` are those that share the work on the batches; all of them read all
-    batches, in the same order.
+    quality that difference puts at risk. Recovery hands over outputs as they are: where those are of tokens, the ones
+    of padding are among them. `processes` are those that share the work on the batches; all of them read all batches,
+    in the same order.
     """
 
     metric: str

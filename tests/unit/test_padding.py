@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from secateur import methods, padding
 from secateur.budget import Share, select
@@ -50,6 +50,12 @@ def task_of(size: int, longest: int = 0, *, left: bool = False) -> Task:
     )  # fmt: skip
 
 
+def labelled(task: Task) -> Task:
+    """The texts of a task in two classes, told by their first words."""
+    batches = [dict(batch) | {"labels": batch["input_ids"][:, 0] % 2} for batch in task.batches("calibration")]
+    return Task.classification(calibration=batches)
+
+
 ALONE, TOGETHER, FURTHER = task_of(1), task_of(12), task_of(4, 9)
 
 
@@ -63,6 +69,22 @@ def test_scores_of_padded_texts_are_those_of_texts_alone(bert: nn.Module, name: 
         padded = methods.score(bert, sites, task, method).values
         for site in sites:
             torch.testing.assert_close(padded[site.name], alone[site.name], rtol=2e-3, atol=1e-5)
+
+
+def test_losses_that_see_no_padding_have_no_slopes_there() -> None:
+    """`taylor` needs no mask: attention hides padded tokens, so that nothing of them reaches a loss of real ones."""
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+    model = BertForSequenceClassification(config).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    sites = find_sites(model, labelled(TOGETHER))
+    alone, padded, further = (
+        methods.score(model, sites, labelled(task), "taylor").values for task in (ALONE, TOGETHER, FURTHER)
+    )
+    for site in sites:
+        torch.testing.assert_close(padded[site.name], alone[site.name], rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(further[site.name], alone[site.name], rtol=1e-3, atol=1e-7)
 
 
 def test_what_was_seen_is_what_a_hook_sees_of_real_tokens(bert: nn.Module) -> None:

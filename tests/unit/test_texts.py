@@ -124,6 +124,21 @@ def test_only_what_is_evaluated_goes_by_length_and_only_training_is_shuffled() -
     assert sorted(texts(loaded, "train")) == sorted(texts(loaded, "calibration"))
 
 
+def test_training_batches_hold_texts_of_like_lengths_in_an_order_of_chance() -> None:
+    said = [f"{'very ' * (number % 16)}good\t{number % 2}" for number in range(400)]
+    text_files.write_sst2(Path("sst2"))
+    text_files.write(Path("sst2/train.tsv"), ["sentence\tlabel", *said])
+    loaded = load("glue/sst2:sst2?validation=16", batch_size=8)
+    readings = [list(loaded.task.batches("train")) for _ in range(2)]
+    for batches in readings:
+        real = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        assert real > 0.9 * sum(batch["input_ids"].numel() for batch in batches)  # six tenths in an order of chance
+        assert [len(batch["labels"]) for batch in batches] == [8] * 48
+    first, second = ([batch["input_ids"].shape[1] for batch in batches] for batches in readings)
+    assert first != second and first not in (sorted(first), sorted(first, reverse=True))
+    assert sorted(text for batch in readings[0] for text in words(batch)) == sorted(texts(loaded, "calibration"))
+
+
 def test_long_texts_are_cut_off_and_counted() -> None:
     long = " ".join(["good"] * 60)
     text_files.write(Path("corpus.txt"), [long, "good film", "", "the film is good", long])

@@ -1,6 +1,5 @@
 """Data sets of Hugging Face give the texts that the files of GLUE do; stand-ins have what theirs have."""
 
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -128,17 +127,3 @@ def test_without_the_datasets_package_its_sets_are_refused(monkeypatch: pytest.M
     said = refusal("hf:glue/sst2")
     assert type(said) is DataError and "hf:glue/sst2: the datasets package cannot be imported" in str(said)
     assert type(refusal("hf:glue/sst3")) is UnknownNameError
-
-
-@pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="datasets is not installed")
-def test_a_saved_data_set_is_the_one_that_glue_distributes() -> None:
-    import datasets
-
-    features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=NAMES)})
-    parts = {
-        part: datasets.Dataset.from_dict(written(file), features=features)
-        for part, file in (("train", "train"), ("validation", "dev"))
-    }
-    datasets.DatasetDict(parts).save_to_disk("saved")
-    found, wanted = (data.load(address, tokenizer="bert") for address in ("hf:saved", "glue/sst2:sst2"))
-    assert_same(found, wanted)

@@ -156,11 +156,11 @@ def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tu
         return network, "" if network.has_weights else "the original has random weights; nothing was trained"
     reason = f"{network.new_head}; " if network.has_new_head else ""
     reason += "no weights were given, so " if job.train is None and not network.has_weights else ""
-    note = f"{reason}the original was trained for {epochs} epochs first ({runfolder.ORIGINAL})"
+    note = f"{reason}the original was trained for {plural(epochs, 'epoch')} first ({runfolder.ORIGINAL})"
     processes = data.task.processes
     if log.start is not None:
         return read(job.given, data, log.folder.place(runfolder.ORIGINAL)).on(processes.device), note
-    bars.doing(f"training the original for {epochs} epochs")
+    bars.doing(f"training the original for {plural(epochs, 'epoch')}")
     recovery = Recovery(epochs=epochs, learning_rate=job.learning_rate, seed=job.given.seed)
     done = train(network.model, data.task, recovery, watch=bars)
     if done.interrupted and not done.epochs:
