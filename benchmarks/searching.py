@@ -1,4 +1,4 @@
-"""The search beside every method alone, under the same limit, before any training; the best of these at equal compute."""
+"""The search beside every method alone, under the same limit, before any training; the best also at equal compute."""
 
 import time
 from dataclasses import replace
@@ -77,7 +77,9 @@ def _opened(job: dict[str, Any]) -> tuple[nn.Module, Task]:
             whole = data.load(f"cifar10:{Path(job['folder']) / 'cifar10'}?{options}", seed=job["seed"]).task
             parts = {name: list(islice(whole.batches(name), given[name])) for name in ("validation", "test")}  # type: ignore[arg-type]
             calibration = list(whole.batches("calibration"))
-            return network(job | {"network": given["name"]}), replace(whole, train=None, calibration=calibration, **parts)
+            return network(job | {"network": given["name"]}), replace(
+                whole, train=None, calibration=calibration, **parts
+            )
         case "glue":
             base = base_of(job | given["base"] | {"seed": job["seed"]})
             return base.model, replace(base.task, train=None)
@@ -97,8 +99,9 @@ def _alone(model: nn.Module, task: Task, limit: sc.Macs, name: str, rows: int) -
         return [{"method": name, "refused": str(error)}]
     scored = time.process_time() - begun
     even = spread(scores, sites, Shape(), {}, {})
-    pairs = {"its own order": scores, "the same share": even}
-    return [_cut(model, task, limit, sites, each, rows) | {"spread": how, "scored": scored} for how, each in pairs.items()]
+    spreads = {"its own order": scores, "the same share": even}
+    cuts = {how: _cut(model, task, limit, sites, each, rows) for how, each in spreads.items()}
+    return [found | {"spread": how, "scored": scored} for how, found in cuts.items()]
 
 
 def _cut(model: nn.Module, task: Task, limit: sc.Macs, sites: Sites, scores: Scores, rows: int) -> dict[str, Any]:
