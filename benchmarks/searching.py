@@ -47,7 +47,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     record = {"network": job["network"]["name"], "limit": job["limit"], "seed": job["seed"]}
     record |= {"metric": task.metric, "untouched": _quality(model, task)}
     begun = time.process_time()
-    effort = Effort(trials=job["trials"], finalists=job["finalists"], among=tuple(job["methods"]), seed=job["seed"])
+    effort = Effort(trials=job["trials"], finalists=job["finalists"], among=tuple(job["network"]["methods"]), seed=job["seed"])
     effort = replace(effort, rows=job["network"].get("rows"))
     found = search(model, task, Goal(limit), effort=effort)
     small = sc.compress(model, replace(task, test=None), found.recipe)
@@ -62,9 +62,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     }
     print(record, flush=True)
     rows = enough(trace(model, task))
-    alone = [one for name in job["methods"] for one in _alone(model, task, limit, name, rows)]
+    alone = [one for name in job["network"]["methods"] for one in _alone(model, task, limit, name, rows)]
     best = sorted((one for one in alone if "quality" in one), key=lambda one: -one["quality"]["validation"])
-    longer = [_longer(model, task, limit, one, rows, seconds) for one in best[: job["longer"]]]
+    longer = [_longer(model, task, limit, one, rows, seconds) for one in best[: job["network"]["longer"]]]
     return record | {"alone": alone, "equal_compute": longer, "rows": rows}
 
 

@@ -31,7 +31,7 @@ VALUES = st.recursive(
 SHARES = st.floats(0.001, 0.999)
 BUDGETS = st.one_of(
     st.builds(Share, SHARES, st.sampled_from(["site", "model"])),
-    st.builds(Count, st.integers(1, 999)),
+    st.builds(Count, st.integers(9, 999)),  # no fewer than rounds
     st.builds(Count, st.dictionaries(st.text(string.printable, min_size=1), st.integers(0, 99), min_size=1)),
     st.builds(Below, SHARES, st.booleans()),
     st.builds(Params, st.one_of(SHARES, st.integers(1, 10**9))),

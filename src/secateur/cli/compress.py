@@ -37,7 +37,8 @@ def compress(  # noqa: PLR0913 - one group of options each
 
     Without a method, --macs, --params or --latency (what may be left), --max-drop (what may be lost) or both are a
     goal: methods, shares of every site and layers to collapse are searched for the best network under it. With a method
-    all of a budget goes, unless --max-drop is given too; with neither, as much as holds: 95 % of the units in 8 rounds.
+    all of a budget goes, unless --max-drop is given too; with neither, or --max-drop and --rounds, as much as
+    holds: 95 % of the units in 8 rounds.
 
     Each cut is proven exact before it is built upon. The network after each kept round is written at once; Ctrl-C in
     training ends the run with what is finished. After a kill the same command with --resume goes on, to the same end.

@@ -52,7 +52,8 @@ def wanted(given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek)
     budget = members[0][1] if members else budget_from(amount)
     limited = isinstance(budget, Limit)
     is_open = choice.method is None and loop.recipe is None and not choice.set
-    if not is_open or not (limited or (budget is None and loop.max_drop is not None)):
+    loops = loop.rounds is not None  # as much as holds, round by round
+    if not is_open or not (limited or (budget is None and loop.max_drop is not None and not loops)):
         named = [f"--{name}" for name, value in asdict(seek).items() if value is not None]
         if named:
             why = "needs --macs, --params, --latency or --max-drop, and neither --method nor --recipe"
@@ -145,7 +146,7 @@ def told(found: Found) -> list[str]:
     states = Counter(one.state for one in found.tried)
     counted = ", ".join(f"{number} {state}" for state, number in states.items())
     lines = [f"{plural(len(found.tried), 'candidate')} ({counted}); chosen is number {found.chosen}: {how(best)}"]
-    alone = min((one for one in whole if not one.temper and not one.layers), key=_distance, default=best)
+    alone = min((one for one in whole if (one.own or not one.temper) and not one.layers), key=_distance, default=best)
     if alone is not best:
         lines.append(
             f"before any training its outputs are {_distance(best):.3g} from the original's "
@@ -158,6 +159,7 @@ def told(found: Found) -> list[str]:
 def how(one: Tried) -> str:
     """How a candidate is made."""
     spread = f"spread by what each site is worth ({one.temper:.0%})" if one.temper else "the same share of every site"
+    spread = "its own order over all sites" if one.own else spread
     layers = f", after {one.layers} times some layers became one" if one.layers else ""
     return f"{one.method}, {spread}{layers}"
 

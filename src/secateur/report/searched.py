@@ -69,7 +69,7 @@ def _row(one: dict[str, Any], found: dict[str, Any]) -> Row:
         (
             number,
             one["method"] if one["state"] != "refused" else f"{one['method']}: {one['reason']}",
-            figures.percent(one["temper"]),
+            "own order" if one.get("own") else figures.percent(one["temper"]),
             str(one["layers"]),
             *(figures.NOTHING if share is None else figures.percent(share) for share in left),
             _time(one.get("predicted_ms"), found.get("milliseconds")),

@@ -26,12 +26,14 @@ class Shape:
 
     With `temper` 0 every site loses the same share; with 1 the share at which one more unit would move the output as
     much, for what it costs, as anywhere else; in between, between. `slope` spares late sites where it is above 0, early
-    ones below; `bare` spares those whose loss no other unit can make up.
+    ones below; `bare` spares those whose loss no other unit can make up. With `own` nothing is spread: the method's own
+    scores put the units of all sites in one order.
     """
 
     temper: float = 0.0
     slope: float = 0.0
     bare: float = 0.0
+    own: bool = False
 
 
 def prices(sites: Sites, limit: Limit, clock: Clock | None = None) -> dict[str, float]:
@@ -54,6 +56,8 @@ def spread(
     scores: Scores, sites: Sites, shape: Shape, curves: Mapping[str, Curve], price: Mapping[str, float]
 ) -> Scores:
     """Scores in which the units of every site are in their own order, and those of all sites in one."""
+    if shape.own:
+        return scores
     values = {
         site.name: _ranked(site, scores.values[site.name], _levels(site, shape, curves, price, place))
         for site, place in zip(sites, np.linspace(-1.0, 1.0, max(len(sites), 2)), strict=False)

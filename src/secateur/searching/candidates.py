@@ -82,12 +82,13 @@ class Workshop:
         """
         base = self.base(candidate.layers)
         sites = base.sites
-        curves = self.profile(candidate.method) if candidate.shape != Shape() else {}
+        shape = candidate.shape
+        curves = self.profile(candidate.method) if shape != Shape() and not shape.own else {}
         known = {name: curve for name, curve in curves.items() if name in sites.names}
         free = replace(sites, sites=tuple(site for site in sites if not curves or site.name in known))
         price = self._price(candidate) if curves else {}
         clock = self._clock(candidate)
-        scores = spread(base.scores[candidate.method], free, candidate.shape, known, price)
+        scores = spread(base.scores[candidate.method], free, shape, known, price)
         stay = {*sites.matching(self.style.protect), *(set(sites.names) - set(free.names))}
         limit = _absolute(candidate.limit, self.whole, clock)
         return select(scores, sites, limit, protect=tuple(stay), multiple_of=self.style.multiple_of, clock=clock)
@@ -148,7 +149,7 @@ class Workshop:
         whole = self.whole.macs
         holds = self.bench.drop(one.quality) <= goal.drop
         low, high = (0.0, one.macs / whole) if holds else (one.macs / whole, 1.0)
-        shape, found = Shape(one.temper, one.slope, one.bare), one
+        shape, found = Shape(one.temper, one.slope, one.bare, one.own), one
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             tried = self.tried(Candidate(one.method, shape, Macs(middle), one.layers), number)
@@ -191,6 +192,7 @@ def _record(candidate: Candidate, number: int) -> Tried:
         temper=shape.temper,
         slope=shape.slope,
         bare=shape.bare,
+        own=shape.own,
         layers=candidate.layers,
         state="whole",
         seconds=0.0,

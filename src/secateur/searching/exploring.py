@@ -111,9 +111,9 @@ def _explored(shop: Workshop, goal: Goal, effort: Effort) -> tuple[Tried, ...]:
 
     study.first([{"method": name, "temper": 0.0} for name in bench.base.scores])
     study.run(shop.tried, min(len(bench.base.scores), effort.trials), see)
-    best = min((one for one in study.tried if one.distance is not None), key=_distance, default=None)
-    if best is not None:
-        study.first([{"method": best.method, "temper": temper} for temper in (1.0, 0.75, 0.5)])
+    best = sorted((one for one in study.tried if one.distance is not None), key=_distance)[:2]
+    study.first([{"method": one.method, "own": True} for one in best])
+    study.first([{"method": one.method, "temper": temper} for one in best[:1] for temper in (1.0, 0.75, 0.5)])
     study.run(shop.tried, effort.trials, see)
     return study.tried
 
@@ -124,13 +124,16 @@ def _distance(one: Tried) -> float:
 
 
 def _best(whole: list[Tried], goal: Goal, shop: Workshop, number: int) -> list[Tried]:
-    """The candidates from the best on: nearest to the original, or the cheapest of those that lose little enough.
+    """The candidates from the best on: the nearest to the original and those of the best quality, by turns; or the
+    cheapest of those that lose little enough.
 
     Where there is no limit, the ways to cut that are nearest at half of the multiply-adds are also taken as far as they
     hold the drop.
     """
     if goal.limit is not None:
-        return sorted(whole, key=_distance)
+        by_quality = sorted(whole, key=lambda one: (shop.bench.drop(one.quality), _distance(one)))
+        pairs = zip(sorted(whole, key=_distance), by_quality, strict=True)
+        return list({one.number: one for pair in pairs for one in pair}.values())
     half = min((abs(one.macs - 0.5 * shop.whole.macs), one.macs) for one in whole)[1]
     nearest = sorted((one for one in whole if one.macs <= 1.05 * half), key=_distance)[:2]
     further = [shop.furthest(one, goal, number + more) for more, one in enumerate(nearest)]

@@ -23,6 +23,7 @@ class Tried:
     temper: float
     slope: float
     bare: float
+    own: bool
     layers: int
     state: State
     seconds: float

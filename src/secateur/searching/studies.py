@@ -83,7 +83,7 @@ class Study:
 
     def _candidate(self, trial: optuna.Trial) -> Candidate:
         params = trial.params
-        shape = Shape(params["temper"], params["slope"], params["bare"])
+        shape = Shape(params["temper"], params["slope"], params["bare"], params["own"])
         limit = self.goal.limit if self.goal.limit is not None else Macs(params["share"])
         return Candidate(params["method"], shape, limit, params.get("layers", 0))
 
@@ -131,6 +131,7 @@ def _space(bench: Bench, goal: Goal) -> dict[str, BaseDistribution]:
         "temper": FloatDistribution(0.0, 1.0),
         "slope": FloatDistribution(-1.5, 1.5),
         "bare": FloatDistribution(-2.0, 4.0),
+        "own": CategoricalDistribution([False, True]),
     }
     if len(bench.layers) > 1:
         space["layers"] = CategoricalDistribution(list(bench.layers))
