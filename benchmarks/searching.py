@@ -47,8 +47,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     record = {"network": job["network"]["name"], "limit": job["limit"], "seed": job["seed"]}
     record |= {"metric": task.metric, "untouched": _quality(model, task)}
     begun = time.process_time()
-    effort = Effort(trials=job["trials"], finalists=job["finalists"], among=tuple(job["network"]["methods"]), seed=job["seed"])
-    effort = replace(effort, rows=job["network"].get("rows"))
+    given = job["network"]
+    effort = Effort(job["trials"], job["finalists"], tuple(given["methods"]), given.get("rows"), job["seed"])
     found = search(model, task, Goal(limit), effort=effort)
     small = sc.compress(model, replace(task, test=None), found.recipe)
     seconds = time.process_time() - begun
