@@ -3,6 +3,7 @@
 import statistics
 from typing import Any
 
+from benchmarks.provenance import newest
 from benchmarks.sections import source, table
 
 Result = dict[str, Any]
@@ -20,14 +21,16 @@ LARGEST = 1e-5
 
 def coverage(result: Result) -> str:
     """What can go, of which architecture, and whether it goes exactly; beside torch-pruning."""
-    records = result["records"]
+    more = newest("coverage_more")  # of the same experiment, run later
+    results = [result, *([more] if more else [])]
+    records = [record for one in results for record in one["records"]]
     from_source = {t: [r for r in records if r["architecture"].startswith(f"{s}:")] for s, t in SOURCES.items()}
     parts = [_part(title, found) for title, found in from_source.items() if found]
     return "\n".join(
         [
             "## Architectures people have",
             "",
-            *_selection(result),
+            *_selection(result, len(records)),
             "Every architecture at its real size, with random weights that let every unit matter (peaked attention, random biases, "
             "gates and batch-norm statistics), no options given, in a process of its own with one thread. "
             "`seconds`: processor time of `find_sites`, since other work ran on the machine; of torch-pruning, of building its graph / of building and cutting. `removable`: the share of "
@@ -41,16 +44,15 @@ def coverage(result: Result) -> str:
             "",
             *parts,
             _below(records),
-            source(result),
+            *map(source, results),
         ]
     )
 
 
-def _selection(result: Result) -> list[str]:
+def _selection(result: Result, number: int) -> list[str]:
     """What is left out, where not the whole catalogue was judged."""
     if "architectures" not in result["settings"]:
         return []
-    number = len(result["records"])
     return [f"{number} architectures of the catalogue in `tests/compat`; the others have not been run yet.", ""]
 
 

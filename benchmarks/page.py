@@ -13,6 +13,7 @@ from benchmarks import (
     glue_section,
     imagenet_section,
     published_section,
+    search_section,
     sections,
     speed_section,
 )
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "cifar_recovery": cifar_section.recovery,
     "depth": depth_section.depth,
     "imagenet_oneshot": imagenet_section.oneshot,
+    "search": search_section.search,
     "glue": glue_section.glue,
     "embedder": embedder_section.embedder,
     "embedder_depth": depth_section.embedder,
@@ -34,11 +36,9 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "scoring_conv": cifar_section.scoring_conv,
     "homology": sections.homology,
     "coverage": coverage_section.coverage,
-    "coverage_first": coverage_section.coverage,
     "speed": speed_section.speed,
     "cost_model": cost_section.cost_model,
 }
-STANDING_IN = ("coverage_first",)  # experiments that a larger one is to replace
 INTRODUCTION = """# Results
 
 Every figure on this page comes from a file in `benchmarks/results`, which also names the commit, the versions, the machine, the seeds and all
@@ -60,8 +60,7 @@ def page() -> str:
     written = [INTRODUCTION]
     for name, section in SECTIONS.items():
         result = newest(name)
-        if result or name not in STANDING_IN:
-            written.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
+        written.append(section(result) if result else f"## {name}\n\nNot run yet.\n")
     written.append(published_section.published("ocnna"))
     return "\n".join(written)
 

@@ -75,11 +75,12 @@ def _opened(job: dict[str, Any]) -> tuple[nn.Module, Task]:
         case "cifar":
             options = f"scoring={given['calibration']}&augment=none&batch_size=128"
             whole = data.load(f"cifar10:{Path(job['folder']) / 'cifar10'}?{options}", seed=job["seed"]).task
-            parts = {name: list(islice(whole.batches(name), given[name])) for name in ("validation", "test")}  # type: ignore[arg-type]
-            calibration = list(whole.batches("calibration"))
-            return network(job | {"network": given["name"]}), replace(
-                whole, train=None, calibration=calibration, **parts
+            task = Task.classification(
+                calibration=list(whole.batches("calibration")),
+                validation=list(islice(whole.batches("validation"), given["validation"])),
+                test=list(islice(whole.batches("test"), given["test"])),
             )
+            return network(job | {"network": given["name"]}), task
         case "glue":
             base = base_of(job | given["base"] | {"seed": job["seed"]})
             return base.model, replace(base.task, train=None)
