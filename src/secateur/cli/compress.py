@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secateur.cli.grouping import INTERRUPTED
 from secateur.cli.options import Amount, Choice, Given, Loop, Seek
 from secateur.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from secateur.cli.family import Family
+    from secateur.cli.running import Finished
 
 _place = partial(typer.Option, rich_help_panel="Run folder")
 
@@ -48,18 +52,23 @@ def compress(  # noqa: PLR0913 - one group of options each
       secateur compress --model hf:DIR --data glue/sst2:DIR --method magnitude \
         --remove 50% --recover 2 --out runs/bert
     """
+    from secateur.cli.family import in_words, run_family
     from secateur.cli.recipes import rate_of, recipe_of
     from secateur.cli.running import Job, run
-    from secateur.cli.seeking import wanted
+    from secateur.cli.seeking import family, wanted
     from secateur.cli.summary import summary
 
+    goal, members = wanted(given, choice, amount, loop, seek), family(amount, loop, seek)
     recipe = recipe_of(given, choice, amount, loop)
-    goal = wanted(given, choice, amount, loop, seek)
     rate = rate_of(given, loop.learning_rate)
     job = Job(given, recipe, place.out, place.force, loop.train, place.resume, rate, goal)
-    finished = run(job, screen)
-    if not screen.is_silent:
-        screen.show(finished.data, *summary(finished))
-    if finished.interrupted:
+    done: Family | Finished
+    if members:
+        done = run_family(job, members, screen)
+        screen.show(done.data, *in_words(done, str(place.out)))
+    else:
+        done = run(job, screen)
+        screen.show(done.data, *summary(done))
+    if done.interrupted:
         screen.say("interrupted: what was finished is kept and written.")
         raise typer.Exit(INTERRUPTED)

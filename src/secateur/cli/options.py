@@ -15,6 +15,7 @@ RECOVERED = 3  # epochs, after each round
 DROP = 1.0  # points, where neither a budget nor a drop is given
 MOST, MOST_ROUNDS = 0.95, 8  # what is tried then
 TRIALS, FINALISTS = 32, 3  # of a search
+BYS = ("latency", "macs", "params")  # what the members of a family have less of
 
 _given = partial(typer.Option, rich_help_panel="Model and data")
 _method = partial(typer.Option, rich_help_panel="Method")
@@ -196,4 +197,16 @@ class Seek:
     ] = None
     study: Annotated[
         Path | None, _seek(metavar="FILE", help="Keeps what was tried; several processes that name one share the work.")
+    ] = None
+    family: Annotated[
+        str | None,
+        _seek(
+            metavar="LIST",
+            help="Several networks from one scoring, each so many times quicker: 1.2x,1.5x,2x,3x. Each gets a folder "
+            "of its own in DIR.",
+        ),
+    ] = None
+    by: Annotated[
+        str | None,
+        _seek(metavar="|".join(BYS), help="With --family: what each has so many times less of.", show_default=BYS[0]),
     ] = None

@@ -22,7 +22,7 @@ from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
-from secateur.cli.seeking import Wanted, as_data, check_alone, reread, searched, told
+from secateur.cli.seeking import Wanted, as_data, check_alone, found_by, reread, shop_for, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
@@ -38,6 +38,7 @@ from secateur.recovery import Recovery, train
 from secateur.report.figures import plural
 from secateur.result import Result
 from secateur.result import to_json as result_to_json
+from secateur.searching import Workshop
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,16 @@ class Job:
     resume: bool = False
     learning_rate: float = RATE
     goal: Wanted | None = None  # the recipe is searched for
+    shop: Workshop | None = None  # of an earlier search for the same network
 
 
 @dataclass(frozen=True)
 class Search:
-    """What there is to tell of a search, in words and as settings of the result; nothing where there was none."""
+    """What there is to tell of a search, in words and as settings of the result; nothing without one."""
 
     said: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    shop: Workshop | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Finished:
     result: Result[Any]
     files: Mapping[str, str]
     interrupted: bool
+    shop: Workshop | None = None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -107,7 +111,7 @@ def run(job: Job, screen: Screen) -> Finished:
                     result = _all_written(result, trained, data, decided, folder)
                 if folder.writes and not is_interrupted:
                     folder.finish()
-                return Finished(result, folder.files, is_interrupted)
+                return Finished(result, folder.files, is_interrupted, search.shop)
         except KeyboardInterrupt as stop:
             found = ", ".join(folder.files.values())
             raise KeyboardInterrupt(f"interrupted; finished so far: {found or 'nothing'}.") from stop
@@ -187,12 +191,14 @@ def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> t
     study = folder.place(runfolder.STUDY)
     if not job.resume:
         study.unlink(missing_ok=True)
-    found = searched(goal, network.model, data.task, study, job.given.seed, bars)
+    shop = job.shop or shop_for(goal, network.model, data.task, bars)
+    shop.bench = replace(shop.bench, watch=bars)
+    found = found_by(goal, shop, study, job.given.seed)
     job = replace(job, recipe=found.recipe)
     write_text(folder.place(runfolder.RECIPE), _recipe_text(job))
     settings = {"search": as_data(found, goal.goal)}
     write_text(folder.place(runfolder.SEARCH), json.dumps(settings, indent=1))
-    return job, Search(tuple(told(found)), settings)
+    return job, Search(tuple(told(found)), settings, shop)
 
 
 def _original_written(network: Network, job: Job, folder: RunFolder) -> None:

@@ -10,14 +10,15 @@ from typing import Any
 import typer
 from torch import nn
 
-from secateur.cli.options import FINALISTS, RECOVERED, TRIALS, Amount, Choice, Given, Loop, Seek
+from secateur.budget import Latency, Macs, Params
+from secateur.cli.options import BYS, FINALISTS, RECOVERED, TRIALS, Amount, Choice, Given, Loop, Seek
 from secateur.cli.recipes import budget_from, rate_of
 from secateur.cli.runfolder import RECIPE
-from secateur.errors import SettingsError
+from secateur.errors import SettingsError, UnknownNameError
 from secateur.processes import Processes
 from secateur.recovery import Recovery
 from secateur.report.figures import plural
-from secateur.searching import Effort, Found, Goal, Style, Tried, search
+from secateur.searching import Effort, Found, Goal, Style, Tried, Workshop, prepared, searched
 from secateur.searching.goal import Limit
 from secateur.searching.sensitivity import Watch
 from secateur.task import Task
@@ -47,7 +48,8 @@ def wanted(given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek)
     Raises:
         CompressionError: a setting is out of range.
     """
-    budget = budget_from(amount)
+    members = family(amount, loop, seek)
+    budget = members[0][1] if members else budget_from(amount)
     limited = isinstance(budget, Limit)
     is_open = choice.method is None and loop.recipe is None and not choice.set
     if not is_open or not (limited or (budget is None and loop.max_drop is not None)):
@@ -71,6 +73,43 @@ def wanted(given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek)
     )
 
 
+def family(amount: Amount, loop: Loop, seek: Seek) -> list[tuple[str, Limit]]:
+    """The members of a family by their names, such as 2x, each with its limit; none where none is asked for.
+
+    Raises:
+        SettingsError: a factor is none.
+    """
+    if seek.family is None:
+        if seek.by is not None:
+            raise typer.BadParameter("--by goes with --family.")
+        return []
+    if budget_from(amount) is not None or loop.max_drop is not None:
+        raise typer.BadParameter("--family is a list of goals itself; leave out other budgets and --max-drop.")
+    if (by := seek.by or BYS[0]) not in BYS:
+        raise UnknownNameError("cost", by, BYS)
+    factors = sorted({_factor(text) for text in seek.family.split(",")})
+    return [(f"{factor:g}x", _limit(by, 1.0 / factor)) for factor in factors]
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text.strip().removesuffix("x"))
+    except ValueError:
+        factor = 0.0
+    if not 1.0 < factor < inf:
+        raise SettingsError(f"--family {text!r}: give factors above 1, such as 1.5x,2x,3x.")
+    return factor
+
+
+def _limit(by: str, share: float) -> Limit:
+    match by:
+        case "macs":
+            return Macs(share)
+        case "params":
+            return Params(share)
+    return Latency(share)
+
+
 def check_alone(processes: Processes) -> None:
     """Refuse to search in several processes, which would each decide by their own clock.
 
@@ -84,15 +123,19 @@ def check_alone(processes: Processes) -> None:
         )
 
 
-def searched(wanted: Wanted, model: nn.Module, task: Task, study: Path, seed: int, watch: Watch) -> Found:
+def found_by(wanted: Wanted, shop: Workshop, study: Path, seed: int) -> Found:
     """What the search finds for a network; what is tried is kept in a study, from which a stopped search goes on.
 
     Raises:
         CompressionError: nothing meets the goal (the message names what does), or Optuna is missing.
     """
     effort = Effort(trials=wanted.trials, finalists=wanted.finalists, seed=seed, study=wanted.study or study)
-    style = Style(wanted.protect, wanted.multiple_of, wanted.recovery)
-    return search(model, task, wanted.goal, effort=effort, style=style, watch=watch)
+    return searched(shop, wanted.goal, effort)
+
+
+def shop_for(wanted: Wanted, model: nn.Module, task: Task, watch: Watch) -> Workshop:
+    """Where candidates are made: the network, scored by every method that can."""
+    return Workshop(prepared(model, task, watch=watch), Style(wanted.protect, wanted.multiple_of, wanted.recovery))
 
 
 def told(found: Found) -> list[str]:

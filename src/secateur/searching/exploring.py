@@ -62,16 +62,17 @@ def search(
     """
     effort = effort or Effort()
     bench = prepared(model, task, among=effort.among, rows=effort.rows, watch=watch)
-    return searched(bench, goal, effort, style or Style())
+    return searched(Workshop(bench, style or Style()), goal, effort)
 
 
-def searched(bench: Bench, goal: Goal, effort: Effort, style: Style) -> Found:
-    """The recipe of the best network under a goal, of a network that is scored already."""
-    limit = goal.limit
-    clock = None
-    if isinstance(limit, Latency):
-        clock = clock_for(bench.base.model, bench.task, limit.batch_size, limit.threads)
-    shop = Workshop(bench, style, clock)
+def searched(shop: Workshop, goal: Goal, effort: Effort) -> Found:
+    """The recipe of the best network under a goal, of a network that is scored already.
+
+    A workshop that was used before knows the sites' curves and the clock already: several goals cost one scoring.
+    """
+    bench, limit = shop.bench, goal.limit
+    if isinstance(limit, Latency) and shop.clock is None:
+        shop.clock = clock_for(bench.base.model, bench.task, limit.batch_size, limit.threads)
     tried = _explored(shop, goal, effort)
     whole = [one for one in tried if one.state == "whole"]
     if not whole:
@@ -89,7 +90,7 @@ def searched(bench: Bench, goal: Goal, effort: Effort, style: Style) -> Found:
         quality=bench.quality,
         parameters=shop.whole.parameters,
         macs=shop.whole.macs,
-        milliseconds=clock.original if clock else None,
+        milliseconds=shop.clock.original if shop.clock and isinstance(limit, Latency) else None,
         notes=bench.notes,
     )
 
