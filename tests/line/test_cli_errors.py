@@ -92,7 +92,7 @@ def test_a_setting_that_cannot_be_met_is_refused_before_the_work(options: tuple[
     [
         ("x=", "not TOML"),
         ("max_drop = 'much'", "wrong type"),
-        ("[[stage]]\nmethd = 'dense'", "did you mean method?"),
+        ("[[stage]]\nmethd = 'dense'", "did you mean method"),
         ("[[stage]]\nshare = 1.0", "above 0 and below 1"),
         ("[[stage]]\nmethod = 'chance'\nsettings = { seed = 'x' }", "it must be a whole number"),
         ("[[stage]]\nshare = 0.5\ncount = 3", "one budget"),

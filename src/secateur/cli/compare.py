@@ -102,10 +102,11 @@ def compare(given: Given, lists: Lists, budgets: Budgets, terms: Terms, where: W
 
     Example:
       secateur compare --model "zoo:mlp?hidden=256,256" --data sklearn:digits \
-        --methods dense,magnitude,chance --macs 50%,20% --compensate none,reconstruct \
-        --recover 0,1 --out runs/compare
-      secateur compare --model mine.py:build --weights mine.pth --data mine.py:task \
-        --methods ocnna,magnitude,chance --macs 50% --out runs/mine
+        --methods dense,magnitude,chance --macs 50%,20% --recover 0,1 \
+        --compensate none,reconstruct --out runs/compare
+      secateur compare --model mine.py:build --weights mine.pth \
+        --data mine.py:task --methods ocnna,magnitude,chance --macs 50% \
+        --out runs/mine
     """
     from secateur.cli.cells.lists import grid_of
     from secateur.cli.cells.table import tables

@@ -40,8 +40,8 @@ def layers(given: Given, pricing: Pricing, screen: Screen) -> None:
 
     Example:
       secateur layers --model "zoo:mlp?hidden=64,64" --data sklearn:digits
-      secateur layers --model zoo:resnet20 --data cifar10:DIR --become collapse \
-        --latency --rows 32
+      secateur layers --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
+        --become collapse --latency --rows 32
     """
     from secateur.cli.opening import examined
     from secateur.pricing import Timing, price_layers
