@@ -69,7 +69,8 @@ def compress(  # noqa: PLR0913 - one group of options each
         screen.show(done.data, *in_words(done, str(place.out)))
     else:
         done = run(job, screen)
-        screen.show(done.data, *summary(done))
+        if not screen.is_silent:  # another process of several has the files
+            screen.show(done.data, *summary(done))
     if done.interrupted:
         screen.say("interrupted: what was finished is kept and written.")
         raise typer.Exit(INTERRUPTED)
