@@ -17,6 +17,7 @@ INDENTED = re.compile(r"^(?:    |\t)+secateur .*$", re.MULTILINE)
 # What blocks may say that they need and is not there; everything else on the pages is run.
 WITHOUT = {
     "an interrupted run",
+    "minutes of training",
     "CIFAR-10 and published weights",
     "a folder of images and published weights",
     "a model and texts of Hugging Face",
