@@ -228,7 +228,7 @@ def test_ctrl_c_in_the_middle_of_recovery_keeps_what_is_finished() -> None:
         if line.startswith("epoch 2 of 100000"):
             process.send_signal(signal.SIGINT)
             break
-    printed, rest = process.communicate(timeout=100)
+    printed, rest = process.communicate(timeout=400)
     assert process.returncode == 130
     assert rest.splitlines()[-1] == "interrupted: what was finished is kept and written."
     assert "Traceback" not in rest
