@@ -12,6 +12,7 @@ from secateur.budget import Count, select_layers
 from secateur.compensation.departure import enough
 from secateur.errors import CompressionError
 from secateur.finding import find_sites
+from secateur.folding import fold
 from secateur.inference import evaluating
 from secateur.methods import score_all
 from secateur.padding import texts_of
@@ -97,6 +98,7 @@ class Bench:
         scores = methods.score(self.base.model, found, self.task, "linear_fit")
         choices = select_layers(scores, found, Count(layers), become="collapse")
         small = replace_layers(self.base.model, found, choices, self.task, become="collapse").model
+        small = fold(small, self.task).model  # as the stage of a recipe does
         sites = find_sites(small, self.task)
         return Base(small, sites, _scored(small, sites, self.task, tuple(self.base.scores))[0])
 

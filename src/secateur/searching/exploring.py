@@ -79,6 +79,8 @@ def searched(shop: Workshop, goal: Goal, effort: Effort) -> Found:
         reasons = [one.reason for one in tried if one.reason]
         raise BudgetError(f"none of {len(tried)} candidates meets the goal: {reasons[0] if reasons else 'no trials'}")
     finals = _finals(shop, _best(whole, goal, shop, len(tried)), goal, max(effort.finalists, 1))
+    if not finals:
+        raise BudgetError(f"{goal}: none of the nearest candidates keeps to it in the whole line; allow more.")
     winner = _winner(finals, goal, bench)
     _check(winner, goal, shop)
     final = {one.number: one for one in finals}
@@ -157,6 +159,8 @@ def _finals(shop: Workshop, best: list[Tried], goal: Goal, most: int) -> list[Tr
             bench.watch(Event("finalists", len(finals), min(most, len(best))))
         after = compress(bench.base.model, bench.task, shorter.recipe(one), watch=bench.watch).final
         quality = after.quality.get(bench.task.metric)
+        if after.macs > one.macs:
+            continue  # a stage could not do on all rows what it did on few
         finals.append(replace(one, recovered=quality, macs=after.macs, parameters=after.parameters))
         if goal.limit is None and bench.final_drop(quality) <= goal.drop:
             break
