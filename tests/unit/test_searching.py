@@ -246,5 +246,5 @@ def test_layers_are_collapsed_first_where_a_candidate_says_so(model: nn.Sequenti
     tried = shop.tried(Candidate("magnitude", Shape(), sc.Macs(0.4), layers=1), 0)
     assert tried.state == "whole"
     result = sc.compress(model, task, shop.recipe(tried))
-    assert any(edit.become == "collapse" for edit in result.plan.layers)
+    assert any(edit.action == "collapse" for edit in result.plan.layers)
     assert result.final.macs == tried.macs <= 0.4 * result.original.macs
