@@ -1,5 +1,6 @@
 """What every test has: checked types and shapes, one torch thread, a fixed seed."""
 
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -47,3 +48,7 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells leave it to jobs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
