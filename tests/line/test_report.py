@@ -98,6 +98,7 @@ def test_every_section_is_there_whatever_the_result_lacks(visit: Visit, result: 
 
     assert page.locator("h1").count() == 1
     absent = {"layers", "search"} | (set() if any(one.halves for one in result.rounds) else {"stability"})
+    absent |= set() if result.blocks else {"network"}
     shown = [name for name, _ in CONTENTS if name not in absent]
     assert [page.locator(f"section#{name} > h2").is_visible() for name in shown] == [True] * len(shown)
     assert page.locator("#unit-count").inner_text().endswith(("unit", "units"))
