@@ -41,13 +41,7 @@ def task():
 """
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it, and no long look at the clock."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.005)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder", "quick")
 
 
 def figures(comparison: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 from secateur import sources, storage
 from secateur.cli import running
 from secateur.recipe import read
@@ -14,14 +14,7 @@ from secateur.recipe import read
 RUN = ("compress", *MODEL, *DATA, "--train", 1, "--recover", 0)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it; no ONNX, and no long look at the clock."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder", "quickened")
 
 
 @pytest.mark.parametrize(
