@@ -162,6 +162,7 @@ def test_a_network_without_weights_is_trained_once() -> None:
         (("--set", "p=1"), "write METHOD.NAME=VALUE"),
         (("--set", "magnitud.p=1"), "did you mean magnitude"),
         (("--data", "mine.py:tusk"), "did you mean task"),
+        (("--train", -1), "epochs: -1 is out of range"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(change: tuple[object, ...], part: str) -> None:

@@ -60,7 +60,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are ended otherwise there")
 def test_after_a_kill_a_run_goes_on_to_the_same_end() -> None:
-    options = ("compress", *MODEL, "--data", "mine.py:long", "--remove", "60%", "--recover", 3, "--rounds", 3)
+    options = ("compress", *MODEL, "--data", "mine.py:long", "--remove", "60%", "--recover", 1, "--rounds", 3)
     commands.done(*options, "--out", "whole")
     process = subprocess.Popen(
         [sys.executable, "-m", "secateur.cli", *map(str, options), "--out", "run"],
