@@ -21,7 +21,7 @@ from secateur.sites import Pinned, Site, Sites
 from secateur.soundness import check_model
 from secateur.surgery import Original, original_of, proven
 from secateur.task import Task
-from secateur.tracing import Example, arguments_of_example, nothing_left, sites_in, trace_on
+from secateur.tracing import Example, arguments_of_example, grouped, nothing_left, trace_on
 
 _LAYERS = re.compile(r"\d+")
 
@@ -42,11 +42,12 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     check_model(model)
     arguments = example.example() if isinstance(example, Task) else arguments_of_example(example)
     traced = trace_on(_stirred(model), arguments)
-    sites = sites_in(traced, whole_heads=whole_heads)
+    found = grouped(traced, whole_heads=whole_heads)
+    sites = found(any_name=False)
     original, verdicts = original_of(traced, arguments), dict[Plan, str]()
     reasons = _unfollowed(original, sites, verdicts)
     if reasons:  # perhaps a size goes by a name of the user's own
-        more = sites_in(traced, whole_heads=whole_heads, any_name=True)
+        more = found(any_name=True)
         if more != sites:
             other = _unfollowed(original, more, verdicts)
             sites, reasons = (more, other) if len(other) < len(reasons) else (sites, reasons)
@@ -154,15 +155,21 @@ def _trial(original: Original, sites: Sites, losses: Mapping[str, int], verdicts
 
 def _verdict(original: Original, sites: Sites, plan: Plan) -> str:
     """What goes wrong when a plan is applied to a copy; nothing, if that computes what it should."""
-    small = width.sharing(original.traced.model)
     try:
-        width.cut_(small, plan)
-        found = proven(small, original, sites, plan)
+        small = _cut(original, plan)
+        found = proven(small, original, sites, plan, lambda: _cut(original.in_double, plan))
     except (ExactnessError, PlanError) as error:
         return str(error)
     if found.relative_difference <= found.tolerance:
         return ""
     return f"cut, it differs from the silenced original by {found.relative_difference:.1e} of the largest output"
+
+
+def _cut(original: Original, plan: Plan) -> nn.Module:
+    """A copy, cut; it shares with the original what is not cut."""
+    small = width.sharing(original.traced.model)
+    width.cut_(small, plan)
+    return small
 
 
 def _count(steps: int, number: int, shares: Set[Fraction], unlike: int | None) -> int:

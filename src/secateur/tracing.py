@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.utils._pytree as pytree
@@ -12,7 +13,7 @@ from torch.fx import Node
 
 from secateur import graphcache
 from secateur.costs import costs_of, origin_of, rows_of
-from secateur.coupling import Call, Coupling, Flow, Value, follow, sites_of, works_of
+from secateur.coupling import Call, Coupling, Flow, Value, follow, groups_of, sites_of, works_of
 from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
 from secateur.einsums import Unfolded
 from secateur.errors import ModelError, PlanError, first_line
@@ -25,6 +26,15 @@ from secateur.soundness import baked, check_inputs, check_model, described
 from secateur.task import Arguments, Task
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
+
+
+@runtime_checkable
+class Found(Protocol):
+    """What gives the sites of a model, whose sizes go by usual names or by any."""
+
+    def __call__(self, *, any_name: bool) -> Sites:
+        """The sites."""
+
 
 _SAME = 1e-12  # of the largest entry: what the order of a sum may change in float64
 _SIZE_QUESTIONS = {"sym_size", "sym_numel", "sym_stride"}
@@ -78,23 +88,38 @@ def retraced(traced: Traced, model: nn.Module, arguments: Arguments, outputs: Se
     return alike if is_alike else trace_on(model, arguments)
 
 
-def sites_in(traced: Traced, *, whole_heads: bool = False, any_name: bool = False) -> Sites:
+def sites_in(traced: Traced, *, whole_heads: bool = False) -> Sites:
     """Every place in a traced model where units can be removed, what is pinned by which operator, and what it costs.
-
-    `any_name` takes every number on a module that equals a size for that size, not just those of usual names.
 
     Raises:
         ModelError: nothing at all can be removed (the message lists why), or the data decide how large a tensor is.
     """
+    return grouped(traced, whole_heads=whole_heads)(any_name=False)
+
+
+def grouped(traced: Traced, *, whole_heads: bool = False) -> Found:
+    """A function that gives what `sites_in` does.
+
+    `any_name` takes every number on a module that equals a size for that size, not just those of usual names.
+
+    Raises:
+        ModelError: as `sites_in`.
+    """
     check_sizes(traced.model, traced.nodes)
     coupling = Coupling(whole_heads=whole_heads)
-    flow = _flow(traced, coupling, any_name=any_name)
-    sites, pinned = sites_of(coupling, flow)
-    if not sites:
-        raise nothing_left(traced.model, pinned)
+    flow = _flow(traced, coupling)
+    groups = groups_of(coupling, flow)
+    if not groups.sites:
+        raise nothing_left(traced.model, groups.pinned)
     rows = rows_of(traced)
     works = tuple(TensorCost(name, shape, macs / rows, is_parameter=False) for name, shape, macs in works_of(coupling))
-    return Sites(sites, pinned, (*costs_of(traced), *works))
+    costs = (*costs_of(traced), *works)
+
+    def found(*, any_name: bool) -> Sites:
+        numbers = {name: _sizes_on(module, any_name=any_name) for name, module in traced.model.named_modules()}
+        return Sites(sites_of(groups, coupling, replace(flow, numbers=numbers)), groups.pinned, costs)
+
+    return found
 
 
 def sites_for(traced: Traced, plan: Plan) -> Sites:
@@ -176,8 +201,8 @@ def _free(value: Any) -> dict[int, Any] | None:
     return {0: Dim.AUTO, 1: Dim.AUTO} if has_tokens(value) else {0: Dim.AUTO}
 
 
-def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
-    """Walk the graph with the rules."""
+def _flow(traced: Traced, coupling: Coupling) -> Flow:
+    """Walk the graph with the rules; the modules' numbers are left out."""
     values: dict[str, Any] = {}
     for node in traced.nodes:
         shape, shapes = shape_of(node), shapes_of(node)
@@ -199,7 +224,7 @@ def _flow(traced: Traced, coupling: Coupling, *, any_name: bool) -> Flow:
         output=traced.nodes[-1].name,
         modules={node.name: module_of(node) for node in traced.nodes},
         shaped={node.name: operator for node in traced.nodes if (operator := operator_of(node)) in _SHAPES},
-        numbers={name: _sizes_on(module, any_name=any_name) for name, module in traced.model.named_modules()},
+        numbers={},
     )
 
 

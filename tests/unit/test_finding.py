@@ -1,6 +1,7 @@
 """Trials of sites: sizes that follow from other sizes are never fitted by chance."""
 
 import itertools
+from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -42,18 +43,34 @@ def test_sites_with_room_lose_other_shares() -> None:
     assert _parts(found, losses) == []
 
 
+class Counting(nn.Module):
+    """A network that takes a size from the width of its inputs; `seen` has the weights of every run."""
+
+    def __init__(self, width: int, seen: list[tuple[object, ...]]) -> None:
+        super().__init__()
+        self.stem, self.both, self.free = nn.Linear(3, width), nn.Linear(width, 2 * width), nn.Linear(width, 5)
+        self.head = nn.Linear(5, 2)
+        self.note = seen.append
+
+    def forward(self, x: Tensor) -> Tensor:
+        if type(x) is Tensor:  # not while it is traced
+            self.note(tuple((tuple(p.shape), p.dtype, float(p.detach().sum())) for p in self.parameters()))
+        x = self.stem(x)
+        one, other = self.both(x).split(x.shape[-1], dim=-1)
+        return self.head(self.free(one * other))
+
+
 @pytest.mark.parametrize("width", [2, 4, 6])
 def test_a_size_taken_from_the_inputs_width_holds_what_depends_on_it(width: int) -> None:
-    class Counting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.both, self.free = nn.Linear(3, width), nn.Linear(width, 2 * width), nn.Linear(width, 5)
-            self.head = nn.Linear(5, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.stem(x)
-            one, other = self.both(x).split(x.shape[-1], dim=-1)
-            return self.head(self.free(one * other))
-
-    sites = find_sites(Counting(), torch.randn(2, 3))
+    sites = find_sites(Counting(width, []), torch.randn(2, 3))
     assert sites.names == ("free",)
+
+
+def test_no_cut_network_is_tried_twice() -> None:
+    seen: list[tuple[object, ...]] = []
+    find_sites(Counting(6, seen), torch.randn(2, 3))
+    runs = Counter(seen)
+    shapes = [tuple(p.shape) for p in Counting(6, []).parameters()]
+    cut = {weights: times for weights, times in runs.items() if [shape for shape, *_ in weights] != shapes}
+    assert len(cut) > 2
+    assert set(cut.values()) == {1}

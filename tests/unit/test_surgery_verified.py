@@ -1,5 +1,7 @@
 """Surgery verified: a network that is not the silenced one is found out."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,9 +11,10 @@ from secateur.budget import plan_of
 from secateur.errors import ExactnessError, ModelError, PlanError
 from secateur.finding import find_sites
 from secateur.plan import Plan
-from secateur.surgery import apply, certify
+from secateur.surgery import apply, certify, original_of
 from secateur.task import Task
 from secateur.tracing import sites_in, trace
+from secateur.width import tensors_of
 
 
 def test_verification_needs_an_example() -> None:
@@ -36,6 +39,28 @@ def test_a_network_that_is_not_the_silenced_one_is_refused() -> None:
         small.last.weight[0, 0] += 0.01
     with pytest.raises(ExactnessError, match=r"Residual: .* differs .*tolerance 1e-10"):
         certify(small, model, plan, rows(5, 4))
+
+
+class Casting(Residual):
+    """A network that goes by way of the precision of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float().sin().to(self.last.weight.dtype))
+
+
+@pytest.mark.parametrize("kind", [Residual, Casting])
+@torch.no_grad()
+def test_the_original_in_float64_computes_what_the_model_does_there(kind: type[Residual]) -> None:
+    model = kind().float().eval()
+    x = rows(5, 4).float()
+    original = original_of(trace(model, x), ((x,), {})).in_double
+    wanted = copy.deepcopy(model).double()(x.double())
+    assert torch.equal(original.outputs[0], wanted)
+    assert torch.allclose(
+        original.traced.run(original.arguments), wanted, rtol=0.0, atol=1e-14 * float(wanted.abs().max())
+    )
+    assert all(tensor.dtype == torch.float64 for tensor in tensors_of(original.traced.model).values())
+    assert all(tensor.dtype == torch.float32 for tensor in tensors_of(model).values())
 
 
 def test_a_network_cut_by_another_plan_is_refused() -> None:

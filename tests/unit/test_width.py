@@ -12,7 +12,7 @@ from secateur.errors import ModelError, PlanError
 from secateur.finding import find_sites
 from secateur.plan import Cut, Plan
 from secateur.surgery import apply
-from secateur.width import add_bias_, copied, cut_, drop_bias_, resize_, tensors_of
+from secateur.width import add_bias_, copied, cut_, doubled, drop_bias_, resize_, sharing, tensors_of
 
 
 def net() -> nn.Sequential:
@@ -136,6 +136,28 @@ def test_a_copy_shares_nothing() -> None:
     }
     assert not shared
     assert all(isinstance(tensor, Tensor) for tensor in tensors_of(copy_).values())
+
+
+def test_a_copy_that_shares_the_parameters_can_be_cut_and_leaves_the_model_alone() -> None:
+    model = net()
+    before = {name: (tensor, tensor.clone()) for name, tensor in tensors_of(model).items()}
+    small = sharing(model)
+    cut_(small, Plan("chosen", cuts=(Cut("0.weight", 0, 5, (1,)), Cut("1.running_mean", 0, 5, (1,)))))
+    shared = {name for name, tensor in tensors_of(small).items() if tensor is before[name][0]}
+    assert shared == {"0.bias", "1.weight", "1.bias", "3.weight"}
+    assert len(small[0].weight) == len(small[1].running_mean) == 4
+    assert all(tensor is before[n][0] and torch.equal(tensor, before[n][1]) for n, tensor in tensors_of(model).items())
+
+
+def test_a_copy_in_float64_has_the_same_values() -> None:
+    model = Rich()
+    twice = doubled(model)
+    assert twice.again.weight is twice.last.weight
+    assert not twice.deep.weight.requires_grad
+    for name, tensor in tensors_of(twice).items():
+        assert tensor.dtype == (torch.float64 if tensors_of(model)[name].is_floating_point() else torch.int64)
+        assert torch.equal(tensor, tensors_of(model)[name].to(tensor.dtype))
+        assert tensor.data_ptr() != tensors_of(model)[name].data_ptr()
 
 
 # --- what a cut leaves as it is ---------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,8 +15,19 @@ from secateur.sites import Pinned, Read, Site, TensorAxis
 Held = dict[int, tuple[str, str]]
 
 
-def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pinned, ...]]:
-    """The sites in the order of the data, and the units that stay with the operator that holds them."""
+@dataclass(frozen=True)
+class Groups:
+    """Sites by their number among the members, the order of the data, what is pinned, and the labels' coarse roots."""
+
+    sites: tuple[Site, ...]
+    order: tuple[int, ...]
+    pinned: tuple[Pinned, ...]
+    members: Members
+    coarse: Labels
+
+
+def groups_of(coupling: Coupling, flow: Flow) -> Groups:
+    """The units that can go, and those that stay with the operator that holds them."""
     fine = coupling.roots()
     fields = [field for value in flow.values.values() for field in value.fields]
     coarse = squared(coupling, fields, fine)
@@ -34,13 +45,19 @@ def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pi
     ]
     place = {reading.node: n for n, reading in enumerate(coupling.readings)}
     order = sorted(range(len(sites)), key=lambda number: place[sites[number].reads[0].node])
-    sites = _named_apart(sites, order)
-    counted, twins = counted_by(coupling, flow, members, coarse)
-    sites = [
+    named = tuple(_named_apart(sites, order))
+    return Groups(named, tuple(order), tuple(_pinned(lanes, held, coarse)), members, coarse)
+
+
+def sites_of(groups: Groups, coupling: Coupling, flow: Flow) -> tuple[Site, ...]:
+    """The sites in the order of the data, with the modules' own numbers that count their units."""
+    counted, twins = counted_by(coupling, flow, groups.members, groups.coarse)
+    sites = groups.sites
+    sized = [
         replace(site, sized=tuple(counted.get(n, ())), twins=tuple(sites[other].name for other in twins.get(n, ())))
         for n, site in enumerate(sites)
     ]
-    return tuple(sites[number] for number in order), tuple(_pinned(lanes, held, coarse))
+    return tuple(sized[number] for number in groups.order)
 
 
 def works_of(coupling: Coupling) -> Iterable[tuple[str, tuple[int, ...], float]]:

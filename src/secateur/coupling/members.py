@@ -112,23 +112,28 @@ def _within(units: Labels, fine: Labels, coarse: Labels) -> dict[int, list[int]]
     return within
 
 
-def _signatures(lanes: Sequence[Lane], root: Labels) -> dict[int, bytes]:
-    """For every unit, how many entries it has in which lanes, as bytes."""
+def _signatures(lanes: Sequence[Lane], root: Labels) -> dict[int, int]:
+    """For every unit a number, from 1, that it shares with those that have as many entries in the same lanes."""
     if not lanes:
         return {}
     places = np.repeat(np.arange(len(lanes)), [len(lane.labels) for lane in lanes])
     units = root[np.concatenate([lane.labels for lane in lanes])]
     found, counts = np.unique(units * len(lanes) + places, return_counts=True)  # by unit, then by lane
     owners, pairs = found // len(lanes), np.stack([found % len(lanes), counts], 1)
-    starts = np.flatnonzero(np.diff(owners, prepend=-1)).tolist()
-    ranges = zip(owners[starts].tolist(), starts, [*starts[1:], len(owners)], strict=True)
-    return {unit: pairs[start:end].tobytes() for unit, start, end in ranges}
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    lengths = np.diff(starts, append=len(owners))
+    numbers = np.zeros(len(starts), dtype=np.int64)
+    for length in np.unique(lengths).tolist():
+        same = np.flatnonzero(lengths == length)
+        rows = pairs[starts[same, None] + np.arange(length)].reshape(len(same), -1)
+        numbers[same] = np.unique(rows, axis=0, return_inverse=True)[1].ravel() + numbers.max() + 1
+    return dict(zip(owners[starts].tolist(), numbers.tolist(), strict=True))
 
 
 def _alike(lanes: Sequence[Lane], root: Labels, free: set[int]) -> list[list[int]]:
     """Free units, together where they have equally many entries on the same axes."""
     signatures = _signatures(lanes, root)
-    alike: dict[bytes, list[int]] = defaultdict(list)
+    alike: dict[int, list[int]] = defaultdict(list)
     for unit in sorted(free & signatures.keys()):
         alike[signatures[unit]].append(unit)
     return list(alike.values())

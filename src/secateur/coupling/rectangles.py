@@ -59,7 +59,7 @@ class Blocks:
     place: Mapping[int, int]
 
 
-def blocks_of(units: Sequence[Sequence[int]], signatures: Mapping[int, bytes]) -> Blocks | None:
+def blocks_of(units: Sequence[Sequence[int]], signatures: Mapping[int, int]) -> Blocks | None:
     """Units that were joined over rows, told apart again as blocks; None where the rows are of different kinds.
 
     `units` has, for every coarse root in order, the fine roots in it, ascending. Each must hold equally many fine roots
@@ -69,9 +69,9 @@ def blocks_of(units: Sequence[Sequence[int]], signatures: Mapping[int, bytes]) -
     place: dict[int, int] = {}
     count = 0
     for number, unit in enumerate(units):
-        kinds: dict[bytes, list[int]] = defaultdict(list)
+        kinds: dict[int, list[int]] = defaultdict(list)
         for root in unit:
-            kinds[signatures.get(root, b"")].append(root)
+            kinds[signatures.get(root, 0)].append(root)
         sizes = {len(roots) for kind, roots in kinds.items() if kind}
         if len(sizes) != 1 or (number and sizes != {count}):
             return None
@@ -107,9 +107,20 @@ def _is_apart(block: NDArray[np.int64], place: NDArray[np.int64], units: int) ->
         return _whole_runs(block.ravel()[own], place.ravel()[own], units) is not None
     for axis in axes:
         blocks, places = (np.moveaxis(array, axis, -1).reshape(-1, block.shape[axis]) for array in (block, place))
-        if all(_whole_runs(b[b >= 0], p[b >= 0], units) == 1 for b, p in zip(blocks, places, strict=True)):
+        if _is_a_run_each(blocks, places, units):
             return True
     return False
+
+
+def _is_a_run_each(block: NDArray[np.int64], place: NDArray[np.int64], units: int) -> bool:
+    """Whether every row has the units of one block, all of them, equally often."""
+    own = block >= 0
+    highest = block.max(1, keepdims=True)
+    if bool((own.sum(1) < units).any()) or bool((own & (block != highest)).any()):
+        return False
+    rows = np.nonzero(own)[0]
+    counts = np.bincount(rows * units + place[own], minlength=len(block) * units).reshape(-1, units)
+    return bool((counts == counts[:, :1]).all())
 
 
 def _whole_runs(block: NDArray[np.int64], place: NDArray[np.int64], units: int) -> int | None:
