@@ -11,16 +11,16 @@ from dataclasses import replace
 from fractions import Fraction
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from secateur import width
 from secateur.budget import plan_of
 from secateur.errors import ExactnessError, PlanError
-from secateur.graph import Traced
+from secateur.plan import Plan
 from secateur.sites import Pinned, Site, Sites
 from secateur.soundness import check_model
-from secateur.surgery import proven
-from secateur.task import Arguments, Task
+from secateur.surgery import Original, original_of, proven
+from secateur.task import Task
 from secateur.tracing import Example, arguments_of_example, nothing_left, sites_in, trace_on
 
 _LAYERS = re.compile(r"\d+")
@@ -43,11 +43,12 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     arguments = example.example() if isinstance(example, Task) else arguments_of_example(example)
     traced = trace_on(_stirred(model), arguments)
     sites = sites_in(traced, whole_heads=whole_heads)
-    reasons = _unfollowed(traced, sites, arguments)
+    original, verdicts = original_of(traced, arguments), dict[Plan, str]()
+    reasons = _unfollowed(original, sites, verdicts)
     if reasons:  # perhaps a size goes by a name of the user's own
         more = sites_in(traced, whole_heads=whole_heads, any_name=True)
         if more != sites:
-            other = _unfollowed(traced, more, arguments)
+            other = _unfollowed(original, more, verdicts)
             sites, reasons = (more, other) if len(other) < len(reasons) else (sites, reasons)
     if not reasons:
         return sites
@@ -61,22 +62,35 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
 @torch.no_grad()
 def _stirred(model: nn.Module) -> nn.Module:
     """A copy with random weights: what is zero or nearly constant in a network, trained or not, hides mistakes."""
-    stirred = width.copied(model)
+    stirred = width.copied(model, _blank)
     generator = torch.Generator().manual_seed(0)
     for name, tensor in width.tensors_of(stirred).items():
         last = name.rpartition(".")[2]
-        if not tensor.is_floating_point() or tensor.dim() == 0:
+        if not _is_stirred(tensor):
             continue
+        values = tensor if tensor.is_cpu else torch.empty_like(tensor, device="cpu")  # the same on any device
         if isinstance(tensor, nn.Parameter) and tensor.dim() > 1:
             fan_in = tensor.numel() / max(len(tensor), 1)
-            values = torch.randn(tensor.shape, generator=generator) / max(fan_in, 1) ** 0.5
+            values.normal_(0.0, max(fan_in, 1) ** -0.5, generator=generator)
         elif isinstance(tensor, nn.Parameter) or last in ("running_mean", "running_var"):
             low = -0.5 if last in ("bias", "running_mean") else 0.5
-            values = torch.rand(tensor.shape, generator=generator) + low
+            values.uniform_(low, low + 1.0, generator=generator)
         else:
             continue  # a table that forward relies on
-        tensor.copy_(values)
+        if values is not tensor:
+            tensor.copy_(values)
     return stirred
+
+
+def _is_stirred(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.dim() > 0
+
+
+def _blank(parameter: nn.Parameter) -> nn.Parameter:
+    """A parameter without values yet, where it is to get others."""
+    values = parameter.detach()
+    values = torch.empty_like(values) if _is_stirred(values) else values.clone()
+    return nn.Parameter(values, requires_grad=parameter.requires_grad)
 
 
 def _families(sites: Sites) -> list[Family]:
@@ -116,26 +130,39 @@ def _parts(families: Sequence[Family], losses: Mapping[str, int]) -> list[list[F
     return [[family for same in alike.values() for n, family in enumerate(same) if n >> b & 1] for b in range(bits)]
 
 
-def _trial(traced: Traced, sites: Sites, arguments: Arguments, losses: Mapping[str, int]) -> Trial:
-    """A function that cuts some sites of a copy and says what went wrong; nothing, if they follow."""
+def _trial(original: Original, sites: Sites, losses: Mapping[str, int], verdicts: dict[Plan, str]) -> Trial:
+    """A function that cuts some sites of a copy and says what went wrong; nothing, if they follow.
+
+    `verdicts` are those on plans that were tried already; new ones are added.
+    """
     generator = torch.Generator().manual_seed(0)
     chosen: dict[str, tuple[int, ...]] = {}
     for family in _families(sites):
         chosen |= {site.name: _some(site, losses[family[0].name], generator) for site in family}
 
     def trial(some: Sequence[Family]) -> str:
-        small = width.copied(traced.model)
         try:
             plan = plan_of(sites, {site.name: chosen[site.name] for family in some for site in family})
-            width.cut_(small, plan)
-            found = proven(small, traced, sites, plan, arguments)
-        except (ExactnessError, PlanError) as error:
+        except PlanError as error:
             return str(error)
-        if found.relative_difference <= found.tolerance:
-            return ""
-        return f"cut, it differs from the silenced original by {found.relative_difference:.1e} of the largest output"
+        if plan not in verdicts:
+            verdicts[plan] = _verdict(original, sites, plan)
+        return verdicts[plan]
 
     return trial
+
+
+def _verdict(original: Original, sites: Sites, plan: Plan) -> str:
+    """What goes wrong when a plan is applied to a copy; nothing, if that computes what it should."""
+    small = width.sharing(original.traced.model)
+    try:
+        width.cut_(small, plan)
+        found = proven(small, original, sites, plan)
+    except (ExactnessError, PlanError) as error:
+        return str(error)
+    if found.relative_difference <= found.tolerance:
+        return ""
+    return f"cut, it differs from the silenced original by {found.relative_difference:.1e} of the largest output"
 
 
 def _count(steps: int, number: int, shares: Set[Fraction], unlike: int | None) -> int:
@@ -151,12 +178,12 @@ def _some(site: Site, count: int, generator: torch.Generator) -> tuple[int, ...]
     return tuple(sorted(torch.cat(orders).tolist()))
 
 
-def _unfollowed(traced: Traced, sites: Sites, arguments: Arguments) -> dict[str, str]:
+def _unfollowed(original: Original, sites: Sites, verdicts: dict[Plan, str]) -> dict[str, str]:
     """The sites that the model's forward does not follow, with what went wrong."""
     families = _families(sites)
     losses = _losses(families)
-    trial = _trial(traced, sites, arguments, losses)
-    again = _trial(traced, sites, arguments, _losses(families, losses))  # what fits once by chance does not fit twice
+    trial = _trial(original, sites, losses, verdicts)
+    again = _trial(original, sites, _losses(families, losses), verdicts)  # what fits once by chance does not fit twice
     tests = [(trial, families), (again, families), *((trial, part) for part in _parts(families, losses))]
     if not any(wrong(some) for wrong, some in tests):
         return {}

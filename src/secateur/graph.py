@@ -52,10 +52,10 @@ class Traced:
         return replace(self, model=nn.Identity(), bound={})
 
     def on(self, model: nn.Module) -> "Traced":
-        """The graph of another model that is built alike, where it has no constants."""
+        """The graph of another model that is built alike; constants stay as they are."""
         state = _state(model)
-        bound = {node: state[self.tensors[node.name]] for node in self.nodes if node.name in self.tensors}
-        return replace(self, model=model, bound=bound)
+        own = {node: state[self.tensors[node.name]] for node in self.nodes if node.name in self.tensors}
+        return replace(self, model=model, bound={**self.bound, **own})
 
     def run(self, arguments: Arguments, around: Around | None = None) -> Any:
         """The model's output; `around` gets every operator's node, arguments and function, and gives its value."""

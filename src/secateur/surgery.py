@@ -1,6 +1,8 @@
 """Apply a plan to a model, and prove that removing equals silencing."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from secateur.reading import silenced
 from secateur.replay import check_complete, replay_
 from secateur.sites import Sites
 from secateur.task import Arguments, Task
-from secateur.tracing import Example, arguments_of_example, sites_for, trace, trace_on
+from secateur.tracing import Example, arguments_of_example, retraced, sites_for, trace
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 COARSE_TOLERANCE = 2e-2  # half precision: about three decimal digits
@@ -68,7 +70,7 @@ def certify(small: nn.Module, model: nn.Module, plan: Plan, example: Example) ->
         )
     arguments = example.example(ROWS) if isinstance(example, Task) else arguments_of_example(example)
     traced = trace(model, example)  # on as few rows as everywhere: its graph is known already
-    certificate = proven(small, traced, sites_for(traced, plan), plan, arguments)
+    certificate = proven(small, original_of(traced, arguments), sites_for(traced, plan), plan)
     if certificate.relative_difference <= certificate.tolerance:
         return certificate
     found = f"by {certificate.relative_difference:.1e} of the largest output"
@@ -78,27 +80,49 @@ def certify(small: nn.Module, model: nn.Module, plan: Plan, example: Example) ->
     )
 
 
-def proven(small: nn.Module, traced: Traced, sites: Sites, plan: Plan, arguments: Arguments) -> Certificate:
+@dataclass(frozen=True)
+class Original:
+    """The network that cut ones are compared with: its graph, what goes in, and what it puts out.
+
+    It must stay as it is while it is compared with.
+    """
+
+    traced: Traced
+    arguments: Arguments
+    outputs: tuple[Tensor, ...]
+
+    @cached_property
+    def in_double(self) -> "Original":
+        """A copy in float64."""
+        model, arguments = width.doubled(self.traced.model), _double(self.arguments)
+        with evaluating(model) as predict:
+            outputs = tensors_in(predict(arguments))
+        return Original(retraced(self.traced, model, arguments, outputs), arguments, tuple(outputs))
+
+
+def original_of(traced: Traced, arguments: Arguments) -> Original:
+    """A traced network, to compare cut ones with."""
+    with evaluating(traced.model) as predict:
+        return Original(traced, arguments, tuple(tensors_in(predict(arguments))))
+
+
+def proven(small: nn.Module, original: Original, sites: Sites, plan: Plan) -> Certificate:
     """The comparison in the networks' own precision, or in float64 where that alone tells an error from rounding.
 
     Raises:
         ExactnessError: the cut network does not run, or puts out other shapes.
     """
-    certificate, effect = _compared(small, traced, sites, plan, arguments)
+    certificate, effect = _compared(small, original, sites, plan)
     if certificate.relative_difference <= certificate.tolerance and certificate.max_difference <= TELLING * effect:
         return certificate
-    model, small = (width.copied(net).double() for net in (traced.model, small))
-    arguments = _double(arguments)
-    traced = trace_on(model, arguments)
-    return _compared(small, traced, sites, plan, arguments)[0]
+    return _compared(width.doubled(small), original.in_double, sites, plan)[0]
 
 
-def _compared(
-    small: nn.Module, traced: Traced, sites: Sites, plan: Plan, arguments: Arguments
-) -> tuple[Certificate, float]:
+def _compared(small: nn.Module, original: Original, sites: Sites, plan: Plan) -> tuple[Certificate, float]:
     """How far a cut network's outputs are from the silenced original's, and how far those are from the original's."""
+    traced, arguments = original.traced, original.arguments
     place = type(traced.model).__name__
-    with evaluating(traced.model) as original, evaluating(small) as predict:
+    with evaluating(traced.model), evaluating(small) as predict:
         try:  # first, since what does not run is known at once
             found = tensors_in(predict(arguments))
         except FAILURES as error:
@@ -106,7 +130,6 @@ def _compared(
                 f"{place}: the cut network does not run: {first_line(error)}; its forward {_SIZES}."
             ) from error
         wanted = tensors_in(silenced(traced, sites, plan.removed, arguments))
-        whole = tensors_in(original(arguments))
     worst = _largest(_differences(found, wanted, place))
     scale = _largest([w[w.isfinite()] for w in wanted])  # infinite are places that are masked out
     dtype = wanted[0].dtype
@@ -114,10 +137,10 @@ def _compared(
     inputs = f"{len(tensors_in(arguments)[0])} rows of calibration data or example"
     tolerance = TOLERANCE.get(dtype, COARSE_TOLERANCE)
     certificate = Certificate(worst, relative, tolerance, inputs, str(dtype).removeprefix("torch."))
-    return certificate, _largest(_differences(whole, wanted, place))
+    return certificate, _largest(_differences(original.outputs, wanted, place))
 
 
-def _differences(found: list[Tensor], wanted: list[Tensor], place: str) -> list[Tensor]:
+def _differences(found: Sequence[Tensor], wanted: Sequence[Tensor], place: str) -> list[Tensor]:
     for f, w in zip(found, wanted, strict=True):
         if f.shape != w.shape:
             shapes = f"{list(f.shape)}, the original {list(w.shape)}"

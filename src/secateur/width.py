@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +15,33 @@ from secateur.plan import Cut, Plan
 MAY_GAIN_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def copied(model: nn.Module) -> nn.Module:
-    """A deep copy of a model.
+def copied(model: nn.Module, instead: Callable[[nn.Parameter], nn.Parameter] | None = None) -> nn.Module:
+    """A deep copy of a model, with other parameters where `instead` gives one for each.
 
     Raises:
         ModelError: the model holds something that cannot be copied.
     """
+    plain = [p for p in model.parameters() if type(p) is nn.Parameter] if instead else []
     try:
-        return copy.deepcopy(model)
+        return copy.deepcopy(model, {id(p): instead(p) for p in plain if instead})
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"{type(model).__name__}: the model cannot be copied: {_uncopied(model, error)}.") from error
+
+
+def sharing(model: nn.Module) -> nn.Module:
+    """A copy that shares the model's parameters, and may be cut, since a cut puts others in their place."""
+    return copied(model, lambda parameter: parameter)
+
+
+def doubled(model: nn.Module) -> nn.Module:
+    """A copy in float64."""
+
+    def twice_as_long(parameter: nn.Parameter) -> nn.Parameter:
+        values = parameter.detach()
+        values = values.double() if values.is_floating_point() and values.dtype != torch.float64 else values.clone()
+        return nn.Parameter(values, requires_grad=parameter.requires_grad)
+
+    return copied(model, twice_as_long).double()
 
 
 def _uncopied(model: nn.Module, error: BaseException) -> str:

@@ -28,8 +28,9 @@ def sites_of(coupling: Coupling, flow: Flow) -> tuple[tuple[Site, ...], tuple[Pi
     reads = _reads(coupling.readings, members)
     sites = _described(lanes, members, reads)
     kept = {n for field in coupling.inferred for n in [_only_site(members, field)] if n is not None}
+    only = _only_sites(members, flow)
     sites = [
-        replace(site, droppable=n not in kept and _may_lose_all(site, n, members, flow)) for n, site in enumerate(sites)
+        replace(site, droppable=n not in kept and _may_lose_all(site, n, only, flow)) for n, site in enumerate(sites)
     ]
     place = {reading.node: n for n, reading in enumerate(coupling.readings)}
     order = sorted(range(len(sites)), key=lambda number: place[sites[number].reads[0].node])
@@ -181,33 +182,36 @@ def _named_apart(sites: list[Site], order: Iterable[int]) -> list[Site]:
     return apart
 
 
-def _may_lose_all(site: Site, number: int, members: Members, flow: Flow) -> bool:
+def _may_lose_all(site: Site, number: int, only: Mapping[str, set[int]], flow: Flow) -> bool:
     """Whether the network runs without any unit of a site: between matrices, if a path around it remains."""
     ranks = {name: len(value.shape) for name, value in flow.tensors.items()}
     is_between_matrices = all(ranks.get(axis.tensor, 3) <= 2 for axis in (*site.axes, *site.works))
     has_size = any(read.is_norm and read.weight is None for read in site.reads)
-    return is_between_matrices and not has_size and site.blocks == 1 and _is_avoidable(number, members, flow)
+    return is_between_matrices and not has_size and site.blocks == 1 and _is_avoidable(number, only, flow)
 
 
-def _is_avoidable(site: int, members: Members, flow: Flow) -> bool:
+def _is_avoidable(site: int, only: Mapping[str, set[int]], flow: Flow) -> bool:
     """Whether the output still depends on the input when all units of a site are gone."""
     reached = set(flow.inputs)
     for node, sources in flow.sources.items():
-        if any(source in reached for source in sources) and not _is_only(site, members, flow.values.get(node)):
+        if any(source in reached for source in sources) and site not in only.get(node, ()):
             reached.add(node)
     return flow.output in reached
 
 
+def _only_sites(members: Members, flow: Flow) -> dict[str, set[int]]:
+    """For every value, the sites without whose units nothing is left of it."""
+    found: dict[str, set[int]] = {}
+    for node, value in flow.values.items():
+        sites = {_only_site(members, field) for field in value.fields}
+        found[node] = {site for site in sites if site is not None}
+    return found
+
+
 def _only_site(members: Members, field: Labels) -> int | None:
     """The site that all units of a field are of, if there is one."""
-    sites = np.unique(members.site[field]).tolist()
-    return int(sites[0]) if len(sites) == 1 and sites[0] >= 0 else None
-
-
-def _is_only(site: int, members: Members, value: Value | None) -> bool:
-    """Whether nothing is left of a value without the site's units."""
-    fields = value.fields if isinstance(value, Value) else ()
-    return any(_only_site(members, field) == site for field in fields)
+    sites = members.site[field].ravel()
+    return int(sites[0]) if len(sites) and sites[0] >= 0 and bool((sites == sites[0]).all()) else None
 
 
 def _pinned(lanes: list[Lane], held: Mapping[int, tuple[str, str]], root: Labels) -> Iterable[Pinned]:

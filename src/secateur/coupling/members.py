@@ -63,9 +63,10 @@ def members_of(
     touching = _touching(members, [*fields, *(lane.labels for lane in lanes)], set(held))
     rows = _touching(members, grids, set(held))
     signatures = _signatures(lanes, fine) if held else {}
+    within = _within(joined, fine, coarse) if held else {}
     for number in held:
         units = sorted(groups[number], key=lambda unit: members.rank[unit])
-        found = blocks_of(units, fine, coarse, signatures)
+        found = blocks_of([within[unit] for unit in units], signatures)
         if found is not None:
             members = _freed(members, number, found, (fine, touching[number], rows[number]))
     return members
@@ -101,19 +102,33 @@ def _touching(members: Members, fields: Sequence[Labels], sites: set[int]) -> di
     return touching
 
 
-def _signatures(lanes: Sequence[Lane], root: Labels) -> dict[int, tuple[tuple[int, int], ...]]:
-    """For every unit, how many entries it has in which lanes."""
-    signatures: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for place, lane in enumerate(lanes):
-        for unit, count in zip(*np.unique(root[lane.labels], return_counts=True), strict=True):
-            signatures[int(unit)].append((place, int(count)))
-    return {unit: tuple(signature) for unit, signature in signatures.items()}
+def _within(units: Labels, fine: Labels, coarse: Labels) -> dict[int, list[int]]:
+    """The fine roots in each of some coarse ones, ascending."""
+    roots = np.unique(fine)
+    roots = roots[np.isin(coarse[roots], units)]
+    within: dict[int, list[int]] = defaultdict(list)
+    for unit, root in zip(coarse[roots].tolist(), roots.tolist(), strict=True):
+        within[unit].append(root)
+    return within
+
+
+def _signatures(lanes: Sequence[Lane], root: Labels) -> dict[int, bytes]:
+    """For every unit, how many entries it has in which lanes, as bytes."""
+    if not lanes:
+        return {}
+    places = np.repeat(np.arange(len(lanes)), [len(lane.labels) for lane in lanes])
+    units = root[np.concatenate([lane.labels for lane in lanes])]
+    found, counts = np.unique(units * len(lanes) + places, return_counts=True)  # by unit, then by lane
+    owners, pairs = found // len(lanes), np.stack([found % len(lanes), counts], 1)
+    starts = np.flatnonzero(np.diff(owners, prepend=-1)).tolist()
+    ranges = zip(owners[starts].tolist(), starts, [*starts[1:], len(owners)], strict=True)
+    return {unit: pairs[start:end].tobytes() for unit, start, end in ranges}
 
 
 def _alike(lanes: Sequence[Lane], root: Labels, free: set[int]) -> list[list[int]]:
     """Free units, together where they have equally many entries on the same axes."""
     signatures = _signatures(lanes, root)
-    alike: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
+    alike: dict[bytes, list[int]] = defaultdict(list)
     for unit in sorted(free & signatures.keys()):
         alike[signatures[unit]].append(unit)
     return list(alike.values())

@@ -59,22 +59,19 @@ class Blocks:
     place: Mapping[int, int]
 
 
-def blocks_of(
-    units: Sequence[int], fine: Labels, coarse: Labels, signatures: Mapping[int, tuple[object, ...]]
-) -> Blocks | None:
+def blocks_of(units: Sequence[Sequence[int]], signatures: Mapping[int, bytes]) -> Blocks | None:
     """Units that were joined over rows, told apart again as blocks; None where the rows are of different kinds.
 
-    `units` are coarse roots in order. Each must hold equally many fine roots of every signature; the n-th of every
-    signature make up the unit of block n.
+    `units` has, for every coarse root in order, the fine roots in it, ascending. Each must hold equally many fine roots
+    of every signature; the n-th of every signature make up the unit of block n.
     """
     block: dict[int, int] = {}
     place: dict[int, int] = {}
-    members = _members(units, fine, coarse)
     count = 0
     for number, unit in enumerate(units):
-        kinds: dict[tuple[object, ...], list[int]] = defaultdict(list)
-        for root in members[unit]:
-            kinds[signatures.get(root, ())].append(root)
+        kinds: dict[bytes, list[int]] = defaultdict(list)
+        for root in unit:
+            kinds[signatures.get(root, b"")].append(root)
         sizes = {len(roots) for kind, roots in kinds.items() if kind}
         if len(sizes) != 1 or (number and sizes != {count}):
             return None
@@ -110,8 +107,7 @@ def _is_apart(block: NDArray[np.int64], place: NDArray[np.int64], units: int) ->
         return _whole_runs(block.ravel()[own], place.ravel()[own], units) is not None
     for axis in axes:
         blocks, places = (np.moveaxis(array, axis, -1).reshape(-1, block.shape[axis]) for array in (block, place))
-        runs = [_whole_runs(b[b >= 0], p[b >= 0], units) for b, p in zip(blocks, places, strict=True)]
-        if all(run == 1 for run in runs):
+        if all(_whole_runs(b[b >= 0], p[b >= 0], units) == 1 for b, p in zip(blocks, places, strict=True)):
             return True
     return False
 
@@ -120,24 +116,10 @@ def _whole_runs(block: NDArray[np.int64], place: NDArray[np.int64], units: int) 
     """How many runs of one block there are, if each has all the block's units, equally often."""
     if len(block) == 0:
         return 0
-    ends = np.flatnonzero(np.diff(block)) + 1
-    runs = 0
-    for run in np.split(place, ends):
-        counts = np.bincount(run, minlength=units)
-        if len(set(counts.tolist())) != 1:
-            return None
-        runs += 1
-    return runs
-
-
-def _members(units: Sequence[int], fine: Labels, coarse: Labels) -> dict[int, list[int]]:
-    """The fine roots in each coarse unit, ascending."""
-    members: dict[int, list[int]] = {unit: [] for unit in units}
-    roots = np.unique(fine)
-    roots = roots[np.isin(coarse[roots], np.asarray(units))]
-    for root in roots.tolist():
-        members[int(coarse[root])].append(root)
-    return members
+    run = np.cumsum(np.diff(block, prepend=block[0]) != 0)
+    runs = int(run[-1]) + 1
+    counts = np.bincount(run * units + place, minlength=runs * units).reshape(runs, units)
+    return runs if bool((counts == counts[:, :1]).all()) else None
 
 
 def _rows_declared(grids: Sequence[Labels]) -> dict[int, tuple[int, int]]:
