@@ -42,7 +42,7 @@ def jobs(experiment: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """The record of one job."""
     torch.manual_seed(job["seed"])
-    model, task = _opened(job)
+    model, task = opened(job)
     limit = sc.Macs(job["limit"])
     record = {"network": job["network"]["name"], "limit": job["limit"], "seed": job["seed"]}
     record |= {"metric": task.metric, "untouched": _quality(model, task)}
@@ -68,7 +68,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     return record | {"alone": alone, "equal_compute": longer, "rows": rows}
 
 
-def _opened(job: dict[str, Any]) -> tuple[nn.Module, Task]:
+def opened(job: dict[str, Any]) -> tuple[nn.Module, Task]:
     """The network and its task."""
     given = job["network"]
     match given["kind"]:

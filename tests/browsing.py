@@ -27,27 +27,28 @@ def chromium() -> Iterator[Any]:
 
 
 class Visit:
-    """Opens pages that are files, and notes what is reported as wrong and what is asked of a network."""
+    """Opens a page that is a file, and notes what is reported as wrong and what is asked of a network."""
 
-    def __init__(self, browser: Any):
+    def __init__(self, browser: Any, path: Path):
         self._browser = browser
+        self.path = path
         self.wrong: list[str] = []
         self.asked: list[str] = []
 
-    def __call__(self, path: Path, **options: Any) -> Any:
+    def __call__(self, **options: Any) -> Any:
         page = self._browser.new_page(**options)
         page.on("console", lambda message: self.wrong.append(message.text))
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("dialog", lambda dialog: (self.wrong.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: self.asked.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(self.path.as_uri())
         return page
 
 
 @contextmanager
 def visiting(browser: Any, path: Path) -> Iterator[Visit]:
     """A visitor; at the end, nothing may have gone wrong, nor anything but the page have been asked for."""
-    visit = Visit(browser)
+    visit = Visit(browser, path)
     yield visit
     assert not visit.wrong
     assert {url for url in visit.asked if not url.startswith("blob:")} <= {path.as_uri()}

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
+from secateur.cli import running
 from secateur.cli.app import app
 
 MODEL = ("--model", "mine.py:build")
@@ -49,7 +51,7 @@ def unjudged():
 
 
 def long():
-    return Task.classification(train=[(X, Y)] * 200, validation=[(X, Y)])
+    return Task.classification(train=[(X, Y)] * 40, validation=[(X, Y)])
 
 
 class Sorted(nn.Module):
@@ -68,6 +70,18 @@ def rigid():
 def no_model():
     return 3
 """
+
+
+def settle(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Go into a folder that has a user's file in it."""
+    patch.chdir(folder)
+    (folder / "mine.py").write_text(MINE)
+
+
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """No ONNX, which takes seconds (runs in processes of their own have it), and no long look at the clock."""
+    patch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
+    patch.setattr("secateur.measurement.latency._SECONDS", 0.01)
 
 
 def run(*arguments: object) -> Any:

@@ -43,6 +43,12 @@ def accelerating_anew() -> Iterator[None]:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latency is measured for a moment only."""
+    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.005)
+
+
+@pytest.fixture
 def unchecked() -> Iterator[None]:
     """No type checks, to hand in what types forbid and users do all the same."""
     jaxtyping.config.update("jaxtyping_disable", True)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from secateur import zoo
 from secateur.depth import Affine
 from secateur.folding import Folded, fold
 
@@ -67,6 +68,12 @@ def affine(units: int, axis: int = -3) -> Affine:
 def randomised(part: nn.Module) -> nn.Module:
     """The line of a random Affine; anything else as it is."""
     return affine(part.units, part.axis) if isinstance(part, Affine) else part
+
+
+def blocks(name: str = "resnet20", **options: object) -> tuple[nn.Module, Tensor]:
+    """A block of a residual network and the one after it, where width and size change, with an input."""
+    model = zoo.build(name, **options)
+    return settled(nn.Sequential(model.layer1[1], model.layer2[0])), torch.randn(2, 16, 9, 9)
 
 
 class Inverted(nn.Module):

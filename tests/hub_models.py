@@ -36,6 +36,13 @@ def filled(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def states_equal(found: nn.Module, wanted: nn.Module) -> bool:
+    states = found.state_dict(), wanted.state_dict()
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(t, states[1][name]) for name, t in states[0].items()
+    )
+
+
 def cut(model: nn.Module, *, even: bool) -> tuple[nn.Module, Plan]:
     """The model without some neurons between its layers: as many in each, or one more in every later one."""
     sites = _sites(type(model))

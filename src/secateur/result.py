@@ -91,6 +91,22 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Block:
+    """One box of the network's drawing: a layer, an activation between layers, an input, or where values are joined.
+
+    `tensor` names a layer's weight; it is "" elsewhere. `before` and `after` are the channels that it puts out, `after`
+    0 where it is gone, both 0 of joins. `inputs` are the numbers of the blocks that it reads.
+    """
+
+    name: str
+    operator: str
+    tensor: str
+    before: int
+    after: int
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Event:
     """Progress of a long step, for whoever draws a bar: `done` of `total` steps of `doing`."""
 
@@ -143,7 +159,7 @@ class Result(Generic[Model]):
     `widths` maps each site to its units before and after. `steps` starts with the original, ends with the network as it
     leaves; `controls` stand beside it (the same shape trained from scratch). `metric` names the quality that decides,
     on validation data; figures that start with `test_` are of the test data, looked at only once, at the end. `plan` is
-    all rounds in one. `pinned` has name, units and the reason why they stay.
+    all rounds in one. `pinned` has name, units and the reason why they stay. `blocks` draw the original network.
     """
 
     model: Model
@@ -158,6 +174,7 @@ class Result(Generic[Model]):
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     @property
     def original(self) -> Measurement:

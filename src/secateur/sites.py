@@ -235,7 +235,7 @@ class Sites:
         """
         matched: set[str] = set()
         for pattern in patterns:
-            found = {name for name in self.names if fnmatch(name, pattern)}
+            found = {name for name in self.names if name == pattern or fnmatch(name, pattern)}
             if not found:
                 raise UnknownNameError("site to protect", pattern, self.names)
             matched |= found

@@ -41,13 +41,7 @@ def task():
 """
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it, and no long look at the clock."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.005)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder", "quick")
 
 
 def figures(comparison: Any) -> list[Any]:
@@ -168,6 +162,7 @@ def test_a_network_without_weights_is_trained_once() -> None:
         (("--set", "p=1"), "write METHOD.NAME=VALUE"),
         (("--set", "magnitud.p=1"), "did you mean magnitude"),
         (("--data", "mine.py:tusk"), "did you mean task"),
+        (("--train", -1), "epochs: -1 is out of range"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(change: tuple[object, ...], part: str) -> None:

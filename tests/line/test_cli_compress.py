@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 from secateur import recipe, sources, storage
 from secateur.cli import running
 from secateur.plan import from_json
@@ -32,19 +32,7 @@ FILES = {
 QUICK = ("--remove", "50%", "--recover", 1, "--train", 2)
 
 
-def quicken(patch: pytest.MonkeyPatch) -> None:
-    """No ONNX, which takes seconds (an interrupted run below has it), and no long look at the clock."""
-    patch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
-    patch.setattr("secateur.measurement.latency._SECONDS", 0.01)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    quicken(monkeypatch)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder", "quickened")
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +40,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole run of two rounds in `run`, and what it printed as JSON in `printed.json`."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        quicken(patch)
-        (folder / "mine.py").write_text(MINE)
+        commands.settle(folder, patch)
+        commands.quicken(patch)
         options = (*QUICK, "--rounds", 2, "--protect", "2", "--from-scratch", "--seed", 3, "--out", "run")
         (folder / "printed.json").write_text(commands.done("compress", *MODEL, *DATA, *options, "--json"))
     return folder
@@ -92,7 +79,6 @@ def test_the_network_and_its_rounds_load_and_follow_the_plan(finished: Path, mon
 
 def test_the_recipe_reads_back_and_repeats_the_run(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(finished)
-    quicken(monkeypatch)
     result = read(Path("run/result.json"))
     assert recipe.to_dict(recipe.read(Path("run/recipe.toml"))).items() <= result.settings.items()
     given = (*MODEL, "--weights", "run/original.safetensors", *DATA, "--seed", 3)

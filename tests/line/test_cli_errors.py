@@ -10,19 +10,14 @@ import torch
 from torch import nn
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 from secateur import storage
 
 ROWS = [f"{(7 * i) % 11 / 3:.3f},{(5 * i) % 13 / 4:.3f},{i % 2}" for i in range(60)]
 ZOO = ("--model", "zoo:mlp?hidden=8,8")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def net() -> nn.Sequential:

@@ -7,14 +7,9 @@ import pytest
 import commands
 import image_files
 import text_files
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_a_page_is_written_and_units_are_named() -> None:

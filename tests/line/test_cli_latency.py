@@ -5,17 +5,15 @@ from pathlib import Path
 import pytest
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
+
+pytestmark = pytest.mark.usefixtures("folder", "quick")
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own, and a cache of its own; no long look at the clock."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
-    Path("mine.py").write_text(MINE, encoding="utf-8")
-    return tmp_path
 
 
 def test_a_plan_for_a_latency_needs_the_model() -> None:

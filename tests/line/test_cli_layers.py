@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 from secateur import sources, storage
 from secateur.cli import running
 from secateur.recipe import read
@@ -14,14 +14,21 @@ from secateur.recipe import read
 RUN = ("compress", *MODEL, *DATA, "--train", 1, "--recover", 0)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it; no ONNX, and no long look at the clock."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
-    return tmp_path
+PADDED = """
+import torch
+from torch import nn
+from secateur import Task
+
+
+def build():
+    return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 2, 3), nn.Flatten())
+
+
+def task():
+    return Task.regression(train=[(torch.randn(5, 1, 6, 6), torch.zeros(5, 32))])
+"""
+
+pytestmark = pytest.mark.usefixtures("folder", "quickened")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,13 @@ def test_a_network_without_some_layers_is_written_and_loads(options: tuple[str, 
     again = commands.data("measure", *MODEL, *DATA, "--weights", "run/model.safetensors")
     assert again["quality"]["accuracy"] == printed["steps"][-1]["measurement"]["quality"]["accuracy"]
     assert read(folder / "run" / "recipe.toml").stages[0].fold is ("--no-fold" not in options)
+
+
+def test_where_layers_cannot_become_one_no_table_of_them_is_shown(folder: Path) -> None:
+    (folder / "padded.py").write_text(PADDED)
+    shown = commands.done("layers", "--model", "padded.py:build", "--data", "padded.py:task")
+    assert "No layers after one another could become one." in shown
+    assert "Stretches" not in shown and "multiply-adds" not in shown
 
 
 def test_a_network_of_the_zoo_collapses() -> None:

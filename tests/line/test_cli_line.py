@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 from secateur import sources, storage
 from secateur.cli.app import COMMANDS
 from secateur.plan import from_json
@@ -24,21 +24,12 @@ def examples(command: str) -> list[list[str]]:
     return [shlex.split(found.replace("\\\n", " "))[1:] for found in EXAMPLES.findall(text)]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the line was walked: trained, scores, plan, small, recovered."""
     folder = tmp_path_factory.mktemp("walked")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / "mine.py").write_text(MINE)
+        commands.settle(folder, patch)
         commands.done("recover", *MODEL, *DATA, "--epochs", 5, "--learning-rate", 0.05, "--out", "trained.safetensors")
         given = (*MODEL, *DATA, "--weights", "trained.safetensors")
         commands.done("score", *given, "--out", "scores.json")

@@ -21,14 +21,7 @@ from secateur.cli import resuming, running
 RUN = (*MODEL, *DATA, "--remove", "60%", "--recover", 2, "--rounds", 3, "--train", 1, "--seed", 2)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it; no ONNX, and no long look at the clock."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder", "quickened")
 
 
 def untimed(value: Any) -> Any:
@@ -67,7 +60,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are ended otherwise there")
 def test_after_a_kill_a_run_goes_on_to_the_same_end() -> None:
-    options = ("compress", *MODEL, "--data", "mine.py:long", "--remove", "60%", "--recover", 3, "--rounds", 3)
+    options = ("compress", *MODEL, "--data", "mine.py:long", "--remove", "60%", "--recover", 1, "--rounds", 3)
     commands.done(*options, "--out", "whole")
     process = subprocess.Popen(
         [sys.executable, "-m", "secateur.cli", *map(str, options), "--out", "run"],

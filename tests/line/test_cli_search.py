@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import commands
-from commands import DATA, MINE, MODEL
+from commands import DATA, MODEL
 from secateur import recipe
 from secateur.cli import running, seeking
 from secateur.report.reading import read
@@ -15,14 +15,7 @@ from secateur.report.reading import read
 GOAL = ("--macs", "40%", "--recover", 0, "--train", 1, "--trials", 2, "--finalists", 1)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own with a user's file in it, and quick parts in the place of slow ones."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.setattr(running, "export_onnx", lambda _, path, __: float(path.write_bytes(b"ONNX")))
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder", "quickened")
 
 
 def test_a_search_leaves_its_recipe_and_everything_it_tried(folder: Path) -> None:

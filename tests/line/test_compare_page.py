@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browsing import chromium, visiting
+from browsing import Visit
 from fixtures.comparison_sample import HOSTILE, sample
 from secateur.comparison import Comparison, to_json
 from secateur.errors import FileError
@@ -19,29 +19,21 @@ from secateur.report.compared.page import headline
 from secateur.report.compared.points import Point, front, points
 from secateur.report.reading import read_comparison
 
-Visit = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
+Open = Callable[..., Any]
 
 
 @pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
-    """Opens the page of a comparison; afterwards, nothing may have been reported as wrong nor asked of a network."""
-    path = tmp_path / "comparison.html"
+def visit(visited: Visit) -> Open:
+    """Opens the page of a comparison."""
 
     def open_page(comparison: Comparison, **options: Any) -> Any:
-        compared.write(read_comparison(to_json(comparison)), path)
-        return visited(path, **options)
+        compared.write(read_comparison(to_json(comparison)), visited.path)
+        return visited(**options)
 
-    with visiting(browser, path) as visited:
-        yield open_page
+    return open_page
 
 
-def test_a_click_on_a_mark_shows_what_it_stands_for(visit: Visit) -> None:
+def test_a_click_on_a_mark_shows_what_it_stands_for(visit: Open) -> None:
     page = visit(sample())
     marks = page.locator("#plots .of-validation .scatter").first.locator(".point")
 
@@ -57,7 +49,7 @@ def test_a_click_on_a_mark_shows_what_it_stands_for(visit: Visit) -> None:
     assert "no norm scales its 64 units" in page.locator(".one:visible").inner_text()
 
 
-def test_marks_are_reached_by_the_keyboard(visit: Visit) -> None:
+def test_marks_are_reached_by_the_keyboard(visit: Open) -> None:
     page = visit(sample())
     plot = page.locator("#plots .of-validation .scatter").first
     assert plot.locator(".point[tabindex='0']").count() == 1
@@ -74,7 +66,7 @@ def test_marks_are_reached_by_the_keyboard(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.tagName") == "H3"
 
 
-def test_plots_and_tables_speak(visit: Visit) -> None:
+def test_plots_and_tables_speak(visit: Open) -> None:
     page = visit(sample())
 
     assert page.locator("th:not([scope])").count() == 0
@@ -85,7 +77,7 @@ def test_plots_and_tables_speak(visit: Visit) -> None:
     assert "On the Pareto front: " in said and "untouched (97.00 at 100" in said
 
 
-def test_the_figures_on_test_data_are_a_switch_away(visit: Visit) -> None:
+def test_the_figures_on_test_data_are_a_switch_away(visit: Open) -> None:
     page = visit(sample())
 
     assert page.locator(".of-test").is_hidden()
@@ -93,14 +85,14 @@ def test_the_figures_on_test_data_are_a_switch_away(visit: Visit) -> None:
     assert page.locator(".of-test").is_visible() and page.locator(".of-validation").is_hidden()
 
 
-def test_without_test_data_there_is_no_switch(visit: Visit) -> None:
+def test_without_test_data_there_is_no_switch(visit: Open) -> None:
     page = visit(sample(test=False))
 
     assert page.locator("#on-test").count() == 0
     assert page.locator(".of-validation").is_visible()
 
 
-def test_cells_can_be_searched_and_shown_by_outcome(visit: Visit) -> None:
+def test_cells_can_be_searched_and_shown_by_outcome(visit: Open) -> None:
     page = visit(sample())
 
     assert page.locator("#cell-count").inner_text() == "24 cells"
@@ -110,7 +102,7 @@ def test_cells_can_be_searched_and_shown_by_outcome(visit: Visit) -> None:
     assert page.locator("#cell-count").inner_text() == "4 cells"
 
 
-def test_sheet_and_plots_can_be_saved(visit: Visit) -> None:
+def test_sheet_and_plots_can_be_saved(visit: Open) -> None:
     page = visit(sample())
 
     with page.expect_download() as sheet:
@@ -123,14 +115,14 @@ def test_sheet_and_plots_can_be_saved(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone(visit: Visit, scheme: str) -> None:
+def test_the_page_fits_a_phone(visit: Open, scheme: str) -> None:
     long = "a_method_with_a_name_that_does_not_end (setting=of_its_own, another=one)"
     page = visit(sample((long, "b", "c")), viewport={"width": 360, "height": 740}, color_scheme=scheme)
 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_names_are_shown_as_they_are_and_never_run(visit: Visit) -> None:
+def test_names_are_shown_as_they_are_and_never_run(visit: Open) -> None:
     page = visit(sample((HOSTILE, "b", HOSTILE[::-1])))
 
     assert page.locator("img").count() == 0
@@ -138,7 +130,7 @@ def test_names_are_shown_as_they_are_and_never_run(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
-def test_the_page_is_whole_however_few_have_finished(visit: Visit, failing: int) -> None:
+def test_the_page_is_whole_however_few_have_finished(visit: Open, failing: int) -> None:
     found = sample(("dense", "magnitude", "bn_scale")[-failing:])
     page = visit(found)
 

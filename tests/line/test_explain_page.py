@@ -1,15 +1,14 @@
 """The page of an explanation, opened in a real browser: it shows what the data says, and is quick with many units."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from browsing import chromium, visiting
+from browsing import Visit
 from fixtures.explanation_sample import Draw, grey, picture, row, sample, text, wide
 from fixtures.report_sample import HOSTILE
 from secateur.explanation import Explanation, SiteExplanation
@@ -17,30 +16,22 @@ from secateur.report import explained
 from secateur.report.explained.page import CONTENTS
 from secateur.result import Agreement
 
-Visit = Callable[..., Any]
+Open = Callable[..., Any]
 MANY = 80_000
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
 @pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
-    """Opens the page of an explanation once its data is unpacked; afterwards, nothing may have gone wrong."""
-    path = tmp_path / "why.html"
+def visit(visited: Visit) -> Open:
+    """Opens the page of an explanation once its data is unpacked."""
 
     def open_page(explanation: Explanation, **options: Any) -> Any:
-        explained.write(explanation, path, about={"model": HOSTILE})
-        page = visited(path, **options)
+        explained.write(explanation, visited.path, about={"model": HOSTILE})
+        page = visited(**options)
         page.wait_for_selector("#unit-table tbody tr")
         page.wait_for_selector("#site-panel :is(svg, p)")
         return page
 
-    with visiting(browser, path) as visited:
-        yield open_page
+    return open_page
 
 
 def with_scores(explanation: Explanation, scores: list[float]) -> Explanation:
@@ -69,7 +60,7 @@ EDGES = {
 
 
 @pytest.mark.parametrize("explanation", EDGES.values(), ids=EDGES.keys())
-def test_every_section_is_there_whatever_the_explanation_lacks(visit: Visit, explanation: Explanation) -> None:
+def test_every_section_is_there_whatever_the_explanation_lacks(visit: Open, explanation: Explanation) -> None:
     page = visit(explanation)
 
     assert page.locator("h1").count() == 1
@@ -86,7 +77,7 @@ def unit_panel(page: Any, name: str) -> Any:
     return panel
 
 
-def test_the_first_site_is_open_with_its_most_important_unit(visit: Visit) -> None:
+def test_the_first_site_is_open_with_its_most_important_unit(visit: Open) -> None:
     explanation = sample()
     site = explanation.sites[0]
     page = visit(explanation)
@@ -107,7 +98,7 @@ def test_the_first_site_is_open_with_its_most_important_unit(visit: Visit) -> No
     assert cards == [str(unit.number) for unit in (*site.most, *site.least)]
 
 
-def test_histograms_and_barcodes_are_drawn_from_the_outputs(visit: Visit) -> None:
+def test_histograms_and_barcodes_are_drawn_from_the_outputs(visit: Open) -> None:
     explanation = sample()
     outputs = explanation.sites[0].most[0].outputs[0]
     page = visit(explanation)
@@ -122,7 +113,7 @@ def test_histograms_and_barcodes_are_drawn_from_the_outputs(visit: Visit) -> Non
     np.testing.assert_allclose(wide / wide[0], np.maximum(deaths / deaths[0], 1 / wide[0]), rtol=1e-3)
 
 
-def test_sites_and_units_open_at_a_click(visit: Visit) -> None:
+def test_sites_and_units_open_at_a_click(visit: Open) -> None:
     explanation = sample()
     head = explanation.sites[2]
     page = visit(explanation)
@@ -136,7 +127,7 @@ def test_sites_and_units_open_at_a_click(visit: Visit) -> None:
     unit_panel(page, f"encoder.1, unit {explanation.sites[1].most[0].number}")
 
 
-def test_units_are_searched_sorted_and_opened_from_the_table(visit: Visit) -> None:
+def test_units_are_searched_sorted_and_opened_from_the_table(visit: Open) -> None:
     explanation = sample()
     page = visit(explanation)
     rows = page.locator("#unit-table tbody tr")
@@ -163,7 +154,7 @@ def pixels(canvas: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("draw", [picture, grey], ids=["colours", "grey"])
-def test_pictures_are_drawn_as_they_are_and_maps_beside_them(visit: Visit, draw: Draw) -> None:
+def test_pictures_are_drawn_as_they_are_and_maps_beside_them(visit: Open, draw: Draw) -> None:
     explanation = sample(draw=draw)
     unit = explanation.sites[0].most[0]
     page = visit(explanation)
@@ -180,7 +171,7 @@ def test_pictures_are_drawn_as_they_are_and_maps_beside_them(visit: Visit, draw:
     assert np.argsort(light, axis=None)[[0, -1]].tolist() == np.argsort(drawn, axis=None)[[0, -1]].tolist()
 
 
-def test_rows_stand_side_by_side_and_what_tells_the_ends_apart_comes_first(visit: Visit) -> None:
+def test_rows_stand_side_by_side_and_what_tells_the_ends_apart_comes_first(visit: Open) -> None:
     explanation = sample(draw=row)
     page = visit(explanation)
 
@@ -193,7 +184,7 @@ def test_rows_stand_side_by_side_and_what_tells_the_ends_apart_comes_first(visit
     assert cells == [str(number) for number in numbers]
 
 
-def test_rows_of_many_columns_are_folded(visit: Visit) -> None:
+def test_rows_of_many_columns_are_folded(visit: Open) -> None:
     page = visit(sample(draw=wide))
 
     assert page.locator("#unit-panel tbody tr").count() == 12
@@ -201,7 +192,7 @@ def test_rows_of_many_columns_are_folded(visit: Visit) -> None:
     assert page.locator("#unit-panel tbody tr").count() == 30
 
 
-def test_layers_that_make_a_unit_together_are_chosen_by_name(visit: Visit) -> None:
+def test_layers_that_make_a_unit_together_are_chosen_by_name(visit: Open) -> None:
     explanation = sample(("both",))
     (site,) = explanation.sites
     first, second = (
@@ -218,7 +209,7 @@ def test_layers_that_make_a_unit_together_are_chosen_by_name(visit: Visit) -> No
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("draw", [text, picture, wide])
-def test_the_page_fits_a_phone(visit: Visit, scheme: str, draw: Draw) -> None:
+def test_the_page_fits_a_phone(visit: Open, scheme: str, draw: Draw) -> None:
     names = ("encoder.layer.11.attention.output.dense.with.a.name.that.does.not.end", "b")
     page = visit(sample(names, draw=draw), viewport={"width": 360, "height": 740}, color_scheme=scheme)
 
@@ -226,7 +217,7 @@ def test_the_page_fits_a_phone(visit: Visit, scheme: str, draw: Draw) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_the_scale_of_scores_can_be_changed(visit: Visit) -> None:
+def test_the_scale_of_scores_can_be_changed(visit: Open) -> None:
     page = visit(sample())
 
     before = page.locator("#scores .log-scale").first.is_visible()
@@ -236,10 +227,10 @@ def test_the_scale_of_scores_can_be_changed(visit: Visit) -> None:
     assert page.locator("#scores .plain-scale").first.is_visible() is before
 
 
-def test_a_page_of_many_units_is_small_and_draws_only_what_is_looked_at(visit: Visit, tmp_path: Path) -> None:
+def test_a_page_of_many_units_is_small_and_draws_only_what_is_looked_at(visit: Open, visited: Visit) -> None:
     page = visit(sample(tuple(f"layer.{number}.dense" for number in range(40)), units=MANY // 40, shown=4))
 
-    assert (tmp_path / "why.html").stat().st_size < 2_000_000
+    assert visited.path.stat().st_size < 2_000_000
     assert page.locator("#unit-count").inner_text() == f"{MANY:,} units"
     assert page.evaluate("document.querySelectorAll('*').length") < 2_000
     page.get_by_role("button", name="Rank").click()

@@ -1,14 +1,13 @@
 """The report, opened in a real browser: everything is there, works, and asks no network for anything."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browsing import chromium, visiting
+from browsing import Visit
 from fixtures.report_sample import HOSTILE, sample
 from secateur import report
 from secateur.plan import Edit, Plan
@@ -16,7 +15,7 @@ from secateur.report.fates import fates
 from secateur.report.page import CONTENTS
 from secateur.result import Latency, Result, to_json
 
-Visit = Callable[..., Any]
+Open = Callable[..., Any]
 
 
 def with_measurements(result: Result[None], **changes: Any) -> Result[None]:
@@ -73,38 +72,31 @@ EDGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
 @pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
-    """Opens the report of a result; afterwards, nothing may have been reported as wrong nor asked of a network."""
-    path = tmp_path / "report.html"
+def visit(visited: Visit) -> Open:
+    """Opens the report of a result."""
 
     def open_report(result: Result[None], **options: Any) -> Any:
-        report.write(to_json(result), path)
-        return visited(path, **options)
+        report.write(to_json(result), visited.path)
+        return visited(**options)
 
-    with visiting(browser, path) as visited:
-        yield open_report
+    return open_report
 
 
 @pytest.mark.parametrize("result", EDGES.values(), ids=EDGES.keys())
-def test_every_section_is_there_whatever_the_result_lacks(visit: Visit, result: Result[None]) -> None:
+def test_every_section_is_there_whatever_the_result_lacks(visit: Open, result: Result[None]) -> None:
     page = visit(result)
 
     assert page.locator("h1").count() == 1
     absent = {"layers", "search"} | (set() if any(one.halves for one in result.rounds) else {"stability"})
+    absent |= set() if result.blocks else {"network"}
     shown = [name for name, _ in CONTENTS if name not in absent]
     assert [page.locator(f"section#{name} > h2").is_visible() for name in shown] == [True] * len(shown)
     assert page.locator("#unit-count").inner_text().endswith(("unit", "units"))
     assert "nan%" not in page.content() and "undefined" not in page.inner_text("body")
 
 
-def test_names_are_shown_as_they_are_and_never_run(visit: Visit) -> None:
+def test_names_are_shown_as_they_are_and_never_run(visit: Open) -> None:
     page = visit(sample(first_site=HOSTILE))
 
     assert page.locator("img").count() == 0
@@ -112,7 +104,7 @@ def test_names_are_shown_as_they_are_and_never_run(visit: Visit) -> None:
         assert page.evaluate(f"document.querySelector('{table} tbody th').textContent") == HOSTILE
 
 
-def test_units_can_be_searched_sorted_and_turned_over(visit: Visit) -> None:
+def test_units_can_be_searched_sorted_and_turned_over(visit: Open) -> None:
     result = sample()
     gone = [fate for fate in fates(result)[0] if fate.reason]
     page = visit(result)
@@ -133,7 +125,7 @@ def test_units_can_be_searched_sorted_and_turned_over(visit: Visit) -> None:
     assert rows.count() == 0
 
 
-def test_kept_units_name_their_new_number(visit: Visit) -> None:
+def test_kept_units_name_their_new_number(visit: Open) -> None:
     page = visit(sample(widths=(8, 8)))
     page.select_option("#unit-show", "kept")
     page.fill("#unit-search", "hidden.3")
@@ -143,7 +135,7 @@ def test_kept_units_name_their_new_number(visit: Visit) -> None:
     assert now == ["→ 0", "→ 1", "→ 2"]
 
 
-def test_only_one_page_of_many_units_is_drawn(visit: Visit) -> None:
+def test_only_one_page_of_many_units_is_drawn(visit: Open) -> None:
     page = visit(sample(widths=(500,) * 4))
 
     assert page.locator("#unit-count").inner_text() == "1,400 units"
@@ -151,14 +143,14 @@ def test_only_one_page_of_many_units_is_drawn(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone(visit: Visit, scheme: str) -> None:
+def test_the_page_fits_a_phone(visit: Open, scheme: str) -> None:
     long = "encoder.layer.11.attention.output.dense.with.a.name.that.does.not.end"
     page = visit(sample(first_site=long), viewport={"width": 360, "height": 740}, color_scheme=scheme)
 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_layers_that_took_over_are_counted_where_they_are_many(visit: Visit) -> None:
+def test_layers_that_took_over_are_counted_where_they_are_many(visit: Open) -> None:
     names = [f"layer1.{block}.conv1" for block in range(28)]
     takers = ", ".join(f"{name} ({'reconstruct' if name != names[5] else 'mean'})" for name in names)
     page = visit(read_by_many(sample(), takers))
@@ -171,7 +163,7 @@ def test_layers_that_took_over_are_counted_where_they_are_many(visit: Visit) -> 
     assert names[7] in unit.inner_text()
 
 
-def test_numbers_of_cards_stay_on_one_line(visit: Visit) -> None:
+def test_numbers_of_cards_stay_on_one_line(visit: Open) -> None:
     page = visit(
         with_measurements(sample(), latency=(Latency(0.0712, 0.001, 1, 1, 9), Latency(0.0843, 0.001, 32, 1, 9)))
     )
@@ -186,7 +178,7 @@ def test_numbers_of_cards_stay_on_one_line(visit: Visit) -> None:
         assert set(high) == {1} and wide
 
 
-def test_tables_and_pictures_speak(visit: Visit) -> None:
+def test_tables_and_pictures_speak(visit: Open) -> None:
     page = visit(sample())
 
     assert page.locator("th:not([scope])").count() == 0
@@ -196,7 +188,7 @@ def test_tables_and_pictures_speak(visit: Visit) -> None:
     assert all(page.locator(str(target)).count() == 1 for target in targets)
 
 
-def test_the_scale_of_scores_can_be_changed(visit: Visit) -> None:
+def test_the_scale_of_scores_can_be_changed(visit: Open) -> None:
     page = visit(sample())
 
     before = page.locator("#scores .log-scale").first.is_visible()

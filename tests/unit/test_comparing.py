@@ -20,10 +20,7 @@ from secateur.errors import DataError, SettingsError
 from secateur.recipe import from_dict
 from secateur.result import Measurement, Step
 
-
-@pytest.fixture(autouse=True)
-def short_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.005)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def network() -> nn.Module:

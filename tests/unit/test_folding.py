@@ -9,17 +9,21 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import secateur as sc
-from folded import Bert, Inverted, affine, assert_equal, assert_folds_exactly, macs, products, randomised, settled
+from folded import (
+    Bert,
+    Inverted,
+    affine,
+    assert_equal,
+    assert_folds_exactly,
+    blocks,
+    macs,
+    products,
+    randomised,
+    settled,
+)
 from secateur import zoo
 from secateur.depth import Affine, change_
-from secateur.errors import ExactnessError, FoldError, UnknownNameError
 from secateur.folding import Measured, always, fold, move_padding
-
-
-def blocks(name: str = "resnet20", **options: object) -> tuple[nn.Module, Tensor]:
-    """A block of a residual network and the one after it, where width and size change, with an input."""
-    model = zoo.build(name, **options)
-    return settled(nn.Sequential(model.layer1[1], model.layer2[0])), torch.randn(2, 16, 9, 9)
 
 
 def test_the_known_figures_of_a_residual_network_come_out() -> None:
@@ -165,35 +169,6 @@ def test_every_batch_norm_after_a_product_merges_into_it_on_request(model: nn.Mo
     assert not any(isinstance(module, norms) for module in folded.model.modules())
 
 
-def test_a_whole_network_folds_its_norms() -> None:
-    model, x = settled(zoo.build("resnet20", shortcut="B")), zoo.example("resnet20")
-    folded = fold(model, x, norms=True)
-    assert_equal(folded.model, model, x)
-    assert [name for name, module in folded.model.named_modules() if isinstance(module, nn.BatchNorm2d)] == []
-
-
-def test_without_a_request_batch_norms_stay() -> None:
-    model, x = blocks()
-    folded = fold(model, x)
-    assert folded.edits == folded.refused == ()
-    assert str(folded.model) == str(model)
-
-
-def test_a_line_merges_into_the_batch_norm_before_it() -> None:
-    model = settled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), affine(4), nn.MaxPool2d(2)))
-    folded = assert_folds_exactly(model, torch.randn(2, 3, 8, 8))
-    assert isinstance(folded.model[1], nn.BatchNorm2d) and isinstance(folded.model[2], nn.Identity)
-    plain = settled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), affine(4), nn.MaxPool2d(2)))
-    assert isinstance(assert_folds_exactly(plain, torch.randn(2, 3, 8, 8)).model[2], Affine)  # it has nothing to scale
-
-
-def test_a_batch_norm_whose_weight_is_zero_folds_to_its_bias() -> None:
-    model = settled(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), affine(4), nn.Conv2d(4, 2, 3)))
-    nn.init.zeros_(model[1].weight)
-    folded = assert_folds_exactly(model, torch.randn(2, 3, 8, 8), norms=True)
-    assert float(folded.model[3].weight.detach().abs().max()) == 0
-
-
 CHANNELS = st.integers(1, 4)
 
 
@@ -253,132 +228,6 @@ def test_merges_are_made_by_the_clock_where_that_is_asked_for() -> None:
     model = nn.Sequential(nn.Linear(256, 2048), nn.Identity(), nn.Linear(2048, 16)).eval()
     folded = fold(model, torch.randn(2, 256), worth=Measured(rows=8))
     assert products(folded.model) == ["2"]
-
-
-def test_a_rectifier_between_is_named() -> None:
-    model, x = blocks()
-    with pytest.raises(FoldError, match=r"1.conv2: it cannot be merged .*: 1.relu1 \(relu\) stands before it"):
-        fold(model, x, into=["1.conv2"])
-
-
-def test_only_what_is_asked_for_is_merged() -> None:
-    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 8), nn.Linear(8, 4)).eval()
-    folded = fold(model, torch.randn(2, 4), into=["4"])
-    assert products(folded.model) == ["0", "1", "4"]
-    with pytest.raises(UnknownNameError, match="'5' is not a known linear layer"):
-        fold(model, torch.randn(2, 4), into=["5"])
-    with pytest.raises(FoldError, match="as one linear layer from 8 channels to 64 it would take 512 instead of 288"):
-        fold(nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 64)).eval(), torch.randn(2, 8), into=["1"])
-
-
-class Twice(nn.Module):
-    """A value that two read, a layer that is called twice, a weight that two share."""
-
-    def __init__(self, case: str):
-        super().__init__()
-        self.case = case
-        self.first, self.second, self.third = nn.Linear(4, 8), nn.Linear(8, 4), nn.Linear(4, 4)
-        if case == "hook":
-            self.second.register_forward_hook(lambda *_: None)
-        if case == "tied":
-            self.third.weight = self.second.weight = nn.Parameter(torch.randn(4, 8))
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.first(x)
-        if self.case == "read":
-            return self.second(inner) + inner[:, :4].relu()
-        if self.case in ("weight", "hook"):
-            return self.second(inner) + (self.second.weight.sum() if self.case == "weight" else 0.0)
-        if self.case == "output":
-            return self.second(inner), inner
-        if self.case == "called":
-            return self.third(self.second(inner)) + self.third(x).relu()
-        return self.second(inner) + self.third(inner.relu())
-
-
-@pytest.mark.parametrize(
-    ("case", "place", "reason"),
-    [
-        ("read", "first → second", "what first (linear) gives is read 2 times (second (linear), slice); only what one"),
-        (
-            "output",
-            "first → second",
-            "what first (linear) gives is read 2 times (second (linear), the network's output)",
-        ),
-        ("called", "second → third", "third: it or its weights are used 2 times; give every use a module of its own"),
-        ("weight", "first → second", "second: it or its weights are used 2 times; give every use a module of its own"),
-        ("hook", "first → second", "second: forward hooks change or read what it computes; remove them"),
-        ("tied", "first → second", "what first (linear) gives is read 2 times"),
-    ],
-)
-def test_what_others_need_stays(case: str, place: str, reason: str) -> None:
-    folded = fold(Twice(case).eval(), torch.randn(2, 4), worth=always)
-    assert [(at, why[: len(reason)]) for at, why in folded.refused if at == place] == [(place, reason)]
-
-
-@pytest.mark.parametrize(
-    ("norm", "training", "reason"),
-    [
-        (
-            nn.BatchNorm2d(4),
-            True,
-            "1: this batch-norm is in training mode, in which it takes its statistics from the batch",
-        ),
-        (
-            nn.BatchNorm2d(4, track_running_stats=False),
-            False,
-            "1: this batch-norm of 4 channels has no running statistics",
-        ),
-    ],
-)
-def test_a_batch_norm_that_is_not_linear_keeps_its_neighbours_apart(
-    norm: nn.Module, training: bool, reason: str
-) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), norm, nn.Conv2d(4, 2, 1)).eval()
-    norm.train(training)
-    folded = fold(model, torch.randn(2, 3, 5, 5), worth=always)
-    assert folded.edits == ()
-    assert folded.refused[0][0] == "0 → 2"
-    assert folded.refused[0][1].startswith(reason)
-    assert ("1", folded.refused[0][1]) in fold(model, torch.randn(2, 3, 5, 5), norms=True).refused
-
-
-class PreNorm(nn.Module):
-    """The MLP of a vision transformer's layer."""
-
-    def __init__(self, act: nn.Module):
-        super().__init__()
-        self.norm = nn.LayerNorm(8)
-        self.mlp = nn.Sequential(nn.Linear(8, 32), act, nn.Dropout(), nn.Linear(32, 8))
-        nn.init.uniform_(self.norm.weight, 0.5, 2)
-        nn.init.uniform_(self.norm.bias, -1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.mlp(self.norm(x))
-
-
-def test_the_scale_of_a_layer_norm_merges_into_what_alone_reads_it_on_request() -> None:
-    x = torch.randn(2, 5, 8)
-    folded = assert_folds_exactly(PreNorm(affine(32, -1)).eval(), x, norms=True, skips=True)
-    assert products(folded.model) == ["mlp.3"]
-    assert not folded.model.norm.elementwise_affine
-    bent = assert_folds_exactly(PreNorm(nn.GELU()).eval(), x, norms=True)
-    assert products(bent.model) == ["mlp.0", "mlp.3"] and not bent.model.norm.elementwise_affine
-    kept = assert_folds_exactly(PreNorm(affine(32, -1)).eval(), x)
-    assert products(kept.model) == ["mlp.3"] and kept.model.norm.elementwise_affine
-
-
-def test_a_forward_that_asks_the_layers_for_more_is_refused_whole() -> None:
-    class Asking(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.second(self.first(x)) / self.first.out_features
-
-    with pytest.raises(ExactnessError, match=r"the folded network does not run: 'Identity' object has no .*into=\["):
-        fold(Asking().eval(), torch.randn(2, 4))
 
 
 def test_units_go_from_folded_networks_as_from_others() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from labelled import labelled_by, same_output
 from secateur import report, storage
 from secateur.budget import Below, Budget, Count, Macs, Share
 from secateur.cli.tomlfile import written
@@ -23,15 +24,11 @@ from secateur.report.reading import read as result_of
 from secateur.result import Result
 from secateur.result import to_json as result_to_json
 from secateur.stretches import find_layers
-from secateur.task import Task
 
 QUICK = {"recovery": None}
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latency is measured for a moment only."""
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.001)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Block(nn.Module):
@@ -48,12 +45,7 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 6), *(Block() for _ in range(4)), nn.Linear(6, 3))
 
 
-def task_of() -> Task:
-    x = torch.randn(90, 4, generator=torch.Generator().manual_seed(20))
-    with torch.no_grad():
-        y = net().eval()(x).argmax(1)
-    batches = list(zip(x.split(30), y.split(30), strict=True))
-    return Task.classification(train=batches, validation=batches[:2])
+TASK = labelled_by(net())
 
 
 def stage(method: str, budget: Budget, **settings: Any) -> Stage:
@@ -62,11 +54,6 @@ def stage(method: str, budget: Budget, **settings: Any) -> Stage:
 
 def kinds(model: nn.Module) -> list[str]:
     return [type(layer).__name__ for layer in model.children()]
-
-
-def same_output(one: nn.Module, other: nn.Module) -> bool:
-    (x, _), *_ = task_of().train or ()
-    return torch.equal(one.eval()(x), other.eval()(x))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +70,7 @@ def test_rounds_take_one_layer_each_and_the_plan_rebuilds_the_network(
     method: str, settings: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
     chosen = Recipe((stage(method, Count(2), rounds=2, **settings),))
-    result = compress(net(), task_of(), chosen)
+    result = compress(net(), TASK, chosen)
     assert [one.kept for one in result.rounds] == [True] * 2
     chosen_by = [[edit for edit in one.plan.layers if edit.action != "fold"] for one in result.rounds]
     assert [len(edits) for edits in chosen_by] == [1, 1]
@@ -99,66 +86,66 @@ def test_rounds_take_one_layer_each_and_the_plan_rebuilds_the_network(
         assert lowest.site.startswith(name)
     path = tmp_path / "model.safetensors"
     storage.save(result.model, path, plan=result.plan)
-    assert same_output(storage.load(path, build=net), result.model)
+    assert same_output(TASK, storage.load(path, build=net), result.model)
     assert to_json(from_json(to_json(result.plan))) == to_json(result.plan)
 
 
 def test_a_run_goes_on_after_any_round_to_the_same_end() -> None:
     saved: list[Progress] = []
     chosen = Recipe((stage("linear_fit", Count(2), rounds=2), stage("magnitude", Share(0.3))))
-    whole = compress(net(), task_of(), chosen, on_round=saved.append)
+    whole = compress(net(), TASK, chosen, on_round=saved.append)
     assert len(saved) == 3
     for start in saved:
-        found = compress(net(), task_of(), chosen, start=start)
-        assert same_output(found.model, whole.model)
+        found = compress(net(), TASK, chosen, start=start)
+        assert same_output(TASK, found.model, whole.model)
         assert to_json(found.plan) == to_json(whole.plan)
         assert [one.scores for one in found.rounds] == [one.scores for one in whole.rounds]
 
 
 def test_a_round_that_loses_more_than_allowed_is_not_kept() -> None:
-    result = compress(net(), task_of(), Recipe((stage("linear_fit", Count(2), rounds=2),), max_drop=-200.0))
+    result = compress(net(), TASK, Recipe((stage("linear_fit", Count(2), rounds=2),), max_drop=-200.0))
     assert [one.kept for one in result.rounds] == [False]
-    assert same_output(result.model, net())
+    assert same_output(TASK, result.model, net())
     assert result.plan.layers == ()
 
 
 def test_recovery_trains_what_came_in() -> None:
     trained = stage("linear_fit", Count(1), recovery=Recovery(epochs=1), compensate="none")
-    result = compress(net(), task_of(), Recipe((trained,)))
+    result = compress(net(), TASK, Recipe((trained,)))
     assert [len(one.epochs) for one in result.rounds] == [1]
 
 
 @pytest.mark.parametrize("budget", [Below(-1.0), Share(0.1)])
 def test_a_budget_that_comes_to_nothing_is_noted(budget: Budget) -> None:
-    result = compress(net(), task_of(), Recipe((stage("linear_fit", budget),)))
+    result = compress(net(), TASK, Recipe((stage("linear_fit", budget),)))
     assert result.rounds == ()
     assert any("removes nothing; raise the budget" in note for note in result.notes)
-    assert same_output(result.model, net())
+    assert same_output(TASK, result.model, net())
 
 
 def test_a_later_round_that_finds_too_few_ends_the_run_and_keeps_what_was_done() -> None:
-    result = compress(net(), task_of(), Recipe((stage("linear_fit", Count(6), rounds=2),)))
+    result = compress(net(), TASK, Recipe((stage("linear_fit", Count(6), rounds=2),)))
     assert [one.kept for one in result.rounds] == [True]
     assert any(note.startswith("round 2: 3 layers are to go, but 1 can") for note in result.notes)
     with pytest.raises(BudgetError, match="9 layers are to go, but 4 can"):
-        compress(net(), task_of(), Recipe((stage("linear_fit", Count(9)),)))
+        compress(net(), TASK, Recipe((stage("linear_fit", Count(9)),)))
 
 
 def test_multiply_adds_that_are_left_are_no_more_than_allowed() -> None:
-    before = find_layers(net(), task_of()).macs
-    result = compress(net(), task_of(), Recipe((stage("linear_fit", Macs(0.6), fold=False),)))
+    before = find_layers(net(), TASK).macs
+    result = compress(net(), TASK, Recipe((stage("linear_fit", Macs(0.6), fold=False),)))
     assert result.final.macs <= 0.6 * before < result.final.macs + 2 * 72 - 36
 
 
 def test_protected_layers_stay_in_all_rounds() -> None:
     protected = stage("linear_fit", Count(3), rounds=3, protect=("2",))
-    assert kinds(compress(net(), task_of(), Recipe((protected,))).model)[2] == "Block"
+    assert kinds(compress(net(), TASK, Recipe((protected,))).model)[2] == "Block"
     with pytest.raises(UnknownNameError, match="layer to protect"):
-        compress(net(), task_of(), Recipe((stage("linear_fit", Count(1), protect=("nowhere",)),)))
+        compress(net(), TASK, Recipe((stage("linear_fit", Count(1), protect=("nowhere",)),)))
 
 
 def test_a_result_is_read_back_and_reported(tmp_path: Path) -> None:
-    result: Result[Any] = compress(net(), task_of(), Recipe((stage("linear_fit", Count(2), rounds=2),)))
+    result: Result[Any] = compress(net(), TASK, Recipe((stage("linear_fit", Count(2), rounds=2),)))
     text = result_to_json(result)
     back = result_of(text)
     assert result_to_json(back) == text
@@ -168,9 +155,9 @@ def test_a_result_is_read_back_and_reported(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_network_runs_in_onnx(tmp_path: Path) -> None:
-    result = compress(net(), task_of(), Recipe((stage("easier", Count(2), fold=False),)))
-    export_onnx(result.model, tmp_path / "model.onnx", task_of())
-    (x, _), *_ = task_of().train or ()
+    result = compress(net(), TASK, Recipe((stage("easier", Count(2), fold=False),)))
+    export_onnx(result.model, tmp_path / "model.onnx", TASK)
+    (x, _), *_ = TASK.train or ()
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), result.model.eval()(x), rtol=1e-4, atol=1e-5)

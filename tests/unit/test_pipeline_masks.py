@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from labelled import labelled_by, same_output
 from secateur import storage
 from secateur.budget import Below, Count, Share
 from secateur.cli.tomlfile import written
@@ -26,10 +27,7 @@ from secateur.task import Task
 NEPENTHE = get("nepenthe")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latency is measured for a moment only."""
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.001)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Block(nn.Module):
@@ -46,12 +44,7 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 6), *(Block() for _ in range(4)), nn.Linear(6, 3))
 
 
-def task_of() -> Task:
-    x = torch.randn(90, 4, generator=torch.Generator().manual_seed(20))
-    with torch.no_grad():
-        y = net().eval()(x).argmax(1)
-    batches = list(zip(x.split(30), y.split(30), strict=True))
-    return Task.classification(train=batches, validation=batches[:2])
+TASK = labelled_by(net())
 
 
 def stages(rounds: int = 2, zeta: float = 0.4, epochs: int = 1) -> tuple[Stage, ...]:
@@ -61,13 +54,8 @@ def stages(rounds: int = 2, zeta: float = 0.4, epochs: int = 1) -> tuple[Stage, 
 
 def left(model: nn.Module) -> int:
     """The weights that lead to activations and are not zero."""
-    sites = find_layers(model, task_of())
+    sites = find_layers(model, TASK)
     return sum(int(rows.of(model).count_nonzero()) for parts in rows_of(model, sites).values() for rows in parts)
-
-
-def same_output(one: nn.Module, other: nn.Module) -> bool:
-    (x, _), *_ = task_of().train or ()
-    return torch.equal(one.eval()(x), other.eval()(x))
 
 
 def test_zeros_grow_by_the_share_in_every_round_and_no_training_fills_them() -> None:
@@ -77,7 +65,7 @@ def test_zeros_grow_by_the_share_in_every_round_and_no_training_fills_them() -> 
     def watch(line: Progress) -> None:
         seen.append((left(line.model), tuple(p.detach() == 0 for p in line.model.parameters() if p.dim() > 1)))
 
-    task = replace(task_of(), validation=None)  # so that the last epoch is kept, not the best
+    task = replace(TASK, validation=None)  # so that the last epoch is kept, not the best
     result = compress(net(), task, Recipe(stages(3)[:1]), on_round=watch)
     counts = [whole]
     for _ in range(3):
@@ -94,25 +82,25 @@ def test_zeros_grow_by_the_share_in_every_round_and_no_training_fills_them() -> 
 
 
 def test_layers_that_have_become_linear_go_and_nothing_is_lost_with_them(tmp_path: Path) -> None:
-    result = compress(net(), task_of(), Recipe(stages(2, 0.7, epochs=0)))
+    result = compress(net(), TASK, Recipe(stages(2, 0.7, epochs=0)))
     *masked, last = result.rounds
     assert [edit.action for edit in last.plan.layers] == ["affine"] * len(last.plan.layers)
     assert {one.site for one in last.scores if one.scores[0] == 0.0} == {edit.name for edit in last.plan.layers}
     assert 0 < len(last.plan.layers) < 4
     made = [name for name, module in result.model.named_modules() if isinstance(module, Affine)]
     assert made == [edit.name for edit in last.plan.layers]
-    before = compress(net(), task_of(), Recipe(stages(2, 0.7, epochs=0)[:1])).model
-    (x, _), *_ = task_of().train or ()
+    before = compress(net(), TASK, Recipe(stages(2, 0.7, epochs=0)[:1])).model
+    (x, _), *_ = TASK.train or ()
     torch.testing.assert_close(result.model.eval()(x), before.eval()(x))
     assert len(masked) == 2
     path = tmp_path / "model.safetensors"
     storage.save(result.model, path, plan=result.plan)
-    assert same_output(storage.load(path, build=net), result.model)
+    assert same_output(TASK, storage.load(path, build=net), result.model)
 
 
 def test_a_budget_takes_layers_that_are_not_linear_yet() -> None:
     chosen = stages_of(Stage(NEPENTHE, recovery=None), zeta=0.2, budget=Count(2))
-    result = compress(net(), task_of(), Recipe(chosen))
+    result = compress(net(), TASK, Recipe(chosen))
     assert sum(edit.action == "affine" for edit in result.plan.layers) == 2
 
 
@@ -121,7 +109,7 @@ def test_masks_that_lose_too_much_are_undone_and_layers_go_from_what_held() -> N
     for block in list(model)[1:-1]:
         block.outer.weight.data *= 4.0
     with torch.no_grad():
-        batches = [(x, model.eval()(x).argmax(1)) for x, _ in task_of().train or ()]
+        batches = [(x, model.eval()(x).argmax(1)) for x, _ in TASK.train or ()]
     task = Task.classification(train=batches, validation=batches)
     masks, last = stages(4, 0.5, epochs=0)
     result = compress(model, task, Recipe((masks, replace(last, budget=Count(1))), max_drop=10.0))
@@ -135,25 +123,25 @@ def test_masks_that_lose_too_much_are_undone_and_layers_go_from_what_held() -> N
 def test_a_run_goes_on_after_any_round_to_the_same_end() -> None:
     saved: list[Progress] = []
     chosen = Recipe(stages(2, 0.7))
-    whole = compress(net(), task_of(), chosen, on_round=saved.append)
+    whole = compress(net(), TASK, chosen, on_round=saved.append)
     assert len(saved) == 3
     for start in saved:
-        found = compress(net(), task_of(), chosen, start=start)
-        assert same_output(found.model, whole.model)
+        found = compress(net(), TASK, chosen, start=start)
+        assert same_output(TASK, found.model, whole.model)
         assert to_json(found.plan) == to_json(whole.plan)
 
 
 def test_protected_activations_lose_no_weights() -> None:
     masks = replace(stages(1, 0.5, epochs=0)[0], protect=("2.*",))
-    result = compress(net(), task_of(), Recipe((masks,)))
+    result = compress(net(), TASK, Recipe((masks,)))
     assert torch.equal(result.model[2].inner.weight, net()[2].inner.weight)
     assert left(result.model) == 192 - 72
     with pytest.raises(UnknownNameError, match="layer to protect"):
-        compress(net(), task_of(), Recipe((replace(masks, protect=("nowhere",)),)))
+        compress(net(), TASK, Recipe((replace(masks, protect=("nowhere",)),)))
 
 
 def test_nothing_linear_is_said_with_what_to_do() -> None:
-    result = compress(net(), task_of(), Recipe(stages(1, 0.01, epochs=0)))
+    result = compress(net(), TASK, Recipe(stages(1, 0.01, epochs=0)))
     assert any("removes nothing; mask more, or raise the budget" in note for note in result.notes)
 
 
@@ -191,9 +179,9 @@ def test_a_share_out_of_range_is_refused() -> None:
 def test_to_the_end_every_layer_goes_alone_and_every_round_is_kept() -> None:
     end = Stage(get("easier"), recovery=None, become="identity", fold=False, compensate="none", to_the_end=True)
     saved: list[Progress] = []
-    result = compress(net(), task_of(), Recipe((end,)), on_round=saved.append)
+    result = compress(net(), TASK, Recipe((end,)), on_round=saved.append)
     assert [[edit.action for edit in one.plan.layers] for one in result.rounds] == [["identity"]] * 4
     assert [one.kept for one in result.rounds] == [True] * 4
     assert "no other layer can go" in result.notes[-1]
     for start in saved:
-        assert same_output(compress(net(), task_of(), Recipe((end,)), start=start).model, result.model)
+        assert same_output(TASK, compress(net(), TASK, Recipe((end,)), start=start).model, result.model)

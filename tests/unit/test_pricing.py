@@ -9,11 +9,7 @@ from secateur.errors import SettingsError, UnknownNameError
 from secateur.pricing import Price, Timing, price_layers
 from secateur.result import Event
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latency is measured for a moment only."""
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.001)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def net() -> nn.Sequential:

@@ -221,6 +221,8 @@ DAMAGES = {
         lambda data: data["rounds"][0]["plan"]["edits"][0]["removed"][0].update(unit=4)
     ),
     "a score that is not there": damaged(lambda data: data["rounds"][0]["scores"][0].update(removed=[4])),
+    "a block that reads a later one": damaged(lambda data: data["blocks"][1].update(inputs=[2])),
+    "less than no channels": damaged(lambda data: data["blocks"][1].update(after=-1)),
     "too many units": damaged(lambda data: data["widths"].update(a=[10**12, 1])),
 }
 

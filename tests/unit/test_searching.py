@@ -250,3 +250,25 @@ def test_layers_are_collapsed_and_folded_first_where_a_candidate_says_so(model: 
     result = sc.compress(model, task, shop.recipe(tried))
     assert any(edit.action == "collapse" for edit in result.plan.layers)
     assert result.final.macs == tried.macs <= 0.4 * result.original.macs
+
+
+def test_a_workshop_prices_every_kind_of_limit_anew(model: nn.Sequential, task: Task) -> None:
+    bench = prepared(model, task, among=("magnitude",), rows=64)
+    used, fresh = Workshop(bench, Style()), Workshop(bench, Style())
+    one = Candidate("magnitude", Shape(temper=1.0), sc.Macs(0.5))
+    used.planned(one)
+    other = replace(one, limit=sc.Params(0.4))
+    assert used.planned(other) == fresh.planned(other)
+
+
+def test_a_workshop_times_the_network_anew_for_other_calls(model: nn.Sequential, task: Task) -> None:
+    shop = Workshop(prepared(model, task, among=("magnitude",), rows=64), Style())
+    seen = []
+    for limit in (sc.Macs(0.5), sc.Latency(0.5), sc.Latency(0.9), sc.Latency(0.5, batch_size=8)):
+        shop.have_clock(limit)
+        seen.append(shop.clock)
+    none, first, same, other = seen
+    assert none is None
+    assert same is first
+    assert other is not None
+    assert other.batch_size == 8

@@ -30,10 +30,7 @@ SIZES = st.integers(1, 5000)
 BILINEAR = (3.0, 0.5, 0.25, 0.125)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No long look at the clock."""
-    monkeypatch.setattr("secateur.measurement.latency._SECONDS", 0.01)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Net(nn.Module):

@@ -1,38 +1,20 @@
-"""Tracing: the graph computes what the model does, on any batch; the model is left as found; costs are counted."""
+"""Tracing: the graph computes what the model does, on any batch, and the model is left as found."""
 
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from footprint import untouched
 from secateur.errors import DataError, ModelError
 from secateur.finding import find_sites
 from secateur.graph import Walk, operator_of
-from secateur.sites import TensorCost
 from secateur.task import Task
-from secateur.tracing import costs_of as tensor_costs
-from secateur.tracing import sites_in, trace
+from secateur.tracing import trace
+from traced import Base, Two, rows
 
-
-def rows(*shape: int, seed: int = 4) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-class Base(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.last = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 3)
-
-
-class Two(Base):
-    """Two inputs, a scale and a choice."""
-
-    def forward(self, left: Tensor, right: Tensor, scale: float = 1.0, *, flipped: bool = False) -> Tensor:
-        left, right = (right, left) if flipped else (left, right)
-        return self.last(self.first(left).relu() * scale + self.second(right).tanh())
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 # --- the graph --------------------------------------------------------------------------------------------------------
@@ -227,145 +209,6 @@ def test_changing_hidden_values_in_place_is_fine() -> None:
     assert find_sites(InPlace(), rows(5, 4)).names == ("first",)
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
-
-
-def _random(model: Base, x: Tensor) -> Any:
-    return model.last(model.first(x) * torch.rand(6))
-
-
-def _by_value(model: Base, x: Tensor) -> Any:
-    return model.last(model.first(x)) if x.sum() > 0 else x
-
-
-def _no_tensor(*_: Any) -> Any:
-    return "nothing"
-
-
-def _outside(model: Base, x: Tensor) -> Any:
-    return model.last(model.first(torch.from_numpy(x.numpy())))
-
-
-def _wrong_key(_: Base, x: Tensor) -> Any:
-    return {"x": x}["y"]
-
-
-class Given(Base):
-    def __init__(self, what: Any) -> None:
-        super().__init__()
-        self.what = what
-
-    def forward(self, x: Tensor) -> Any:
-        return self.what(self, x)
-
-
-@pytest.mark.parametrize(
-    ("what", "found"),
-    [
-        (_random, "does not compute what the model does"),
-        (_by_value, "torch.export cannot follow"),
-        (_no_tensor, "holds no tensor"),
-        (_outside, "torch.export cannot follow"),
-        (_wrong_key, "fails on the example"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore")
-def test_a_forward_that_cannot_be_followed_is_refused(
-    what: Any, found: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(ModelError, match=found) as raised:
-        find_sites(Given(what), rows(5, 4))
-    assert str(raised.value).startswith("Given: ")
-    capsys.readouterr()  # torch prints the graph so far
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite_are_refused(value: float) -> None:
-    model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
-    with torch.no_grad():
-        model[1].weight[0, :2] = value
-    with pytest.raises(ModelError, match=r"1\.weight: 2 of 18 weights"):
-        find_sites(model, rows(5, 4))
-
-
-def test_weights_without_values_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"0\.weight: has no values yet"):
-        find_sites(nn.Sequential(nn.LazyLinear(6), nn.Linear(6, 3)), rows(5, 4))
-    with pytest.raises(ModelError, match=r"0\.weight: has no values yet"):
-        find_sites(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3)).to("meta"), rows(5, 4))
-
-
-def test_an_example_of_the_wrong_shape_is_refused_in_one_line() -> None:
-    with pytest.raises(ModelError, match="fails on the example: mat1 and mat2") as raised:
-        find_sites(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3)), rows(5, 7))
-    assert "\n" not in str(raised.value)
-
-
-def test_a_missing_argument_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"fails on the example: .*missing 1 required"):
-        find_sites(Two(), rows(5, 4))
-
-
-# --- costs ------------------------------------------------------------------------------------------------------------
-
-
-def costs_of(model: nn.Module, example: Any) -> dict[str, TensorCost]:
-    return {cost.name: cost for cost in tensor_costs(trace(model, example))}
-
-
-def test_each_entry_of_a_weight_costs_one_multiply_add_for_each_position() -> None:
-    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
-    costs = costs_of(model, rows(5, 4))
-    assert {name: cost.macs_per_entry for name, cost in costs.items() if cost.macs_per_entry} == {
-        "0.weight": 1.0,
-        "3.weight": 1.0,
-    }
-    assert {name: cost.shape for name, cost in costs.items()} == {
-        name: tuple(tensor.shape) for name, tensor in model.state_dict().items()
-    }
-    assert {name for name, cost in costs.items() if cost.is_parameter} == dict(model.named_parameters()).keys()
-    assert costs_of(nn.Linear(4, 6), rows(5, 7, 4))["weight"].macs_per_entry == 7.0
-
-
-class Products(nn.Module):
-    """One weight used twice, two weights that are one, and every way to multiply."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.twice, self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
-        self.other.weight = self.one.weight
-        self.turned, self.added = nn.Parameter(rows(3, 4)), nn.Parameter(rows(3, 2))
-        self.register_buffer("mask", torch.ones(4), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.other(self.one(self.twice(self.twice(x)))) * self.mask
-        return torch.addmm(torch.zeros(2), x @ self.turned.T, self.added)
-
-
-def test_what_is_used_twice_costs_twice_and_what_is_tied_counts_once() -> None:
-    costs = costs_of(Products(), rows(5, 4))
-    (tied,) = {"one.weight", "other.weight"} & costs.keys()
-    macs = {name: cost.macs_per_entry for name, cost in costs.items() if cost.macs_per_entry}
-    assert macs == {"twice.weight": 2.0, tied: 2.0, "turned": 1.0, "added": 1.0}
-    assert sum(torch.Size(c.shape).numel() for c in costs.values() if c.is_parameter) == sum(
-        parameter.numel() for parameter in Products().parameters()
-    )
-    assert costs["mask"] == TensorCost("mask", (4,), 0.0, is_parameter=False)
-
-
-def test_products_of_activations_cost_as_much_as_torch_counts() -> None:
-    class Attention(Base):
-        def forward(self, x: Tensor) -> Tensor:
-            return self.last(torch.softmax(self.first(x) @ self.second(x).transpose(-1, -2), -1) @ self.first(x))
-
-    model, x = Attention(), rows(2, 5, 4)
-    sites = sites_in(trace(model, x))
-    with FlopCounterMode(display=False) as counter:
-        model(x)
-    found = sum(cost.macs_per_entry * torch.Size(cost.shape).numel() for cost in sites.tensors)
-    assert 2 * 2 * found == counter.get_total_flops()  # two rows, and a multiply-add is two operations
-
-
 # --- examples ---------------------------------------------------------------------------------------------------------
 
 
@@ -378,9 +221,3 @@ def test_a_task_serves_as_an_example() -> None:
 def test_a_task_without_data_is_refused() -> None:
     with pytest.raises(DataError, match="no calibration data"):
         find_sites(nn.Linear(4, 3), Task.classification())
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """torch logs what it cannot follow."""
-    caplog.set_level("CRITICAL")

@@ -30,12 +30,12 @@ def select(
 ) -> Plan:
     """The plan that meets a budget by removing the lowest scores.
 
-    Ties go by position: the earlier site first, in it the lower unit. Sites named in `protect` lose nothing, whatever
-    the budget says, and do not count in a share. `Share` of the model, `Params` and `Macs` need one order over all
-    sites: where the scores are not comparable, those of each site are divided by their root mean square. `Params` and
-    `Macs` remove no unit more than they must, and leave out units so large that they overshoot by more than 1 %. Every
-    site keeps a unit; only `Below` and a `Count` of all units empty a site, and only a droppable one. Sites whose units
-    lie in blocks lose as many from each, twins as many as each other.
+    Ties go by position: the earlier site first, in it the lower unit. Sites that match a pattern in `protect` lose
+    nothing, whatever the budget says, and do not count in a share. `Share` of the model, `Params` and `Macs` need one
+    order over all sites: where the scores are not comparable, those of each site are divided by their root mean square.
+    `Params` and `Macs` remove no unit more than they must, and leave out units so large that they overshoot by more
+    than 1 %. Every site keeps a unit; only `Below` and a `Count` of all units empty a site, and only a droppable one.
+    Sites whose units lie in blocks lose as many from each, twins as many as each other.
 
     `multiple_of` rounds what is left of every site (of each of its blocks) to the nearest multiple, where that is no
     more than there was: widths of 8 or 16 are what many devices are fast at. `Params` and `Macs` hold after rounding.

@@ -69,7 +69,7 @@ class Family:
 
 def families(scores: Scores, sites: Sites, protect: Iterable[str]) -> list[Family]:
     """The sites that may lose units, twins together; those of a protected site are protected too."""
-    protected = {sites[name].name for name in protect}
+    protected = sites.matching(protect)
     protected |= {twin for name in protected for twin in sites[name].twins}
     found: list[Family] = []
     taken: set[str] = set(protected)

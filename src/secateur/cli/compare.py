@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli import alike
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
 
 _tried = partial(typer.Option, rich_help_panel="What is tried: lists, with commas")
-_amount = partial(typer.Option, rich_help_panel="Budgets: lists, with commas; each is a block of the table")
-_terms = partial(typer.Option, rich_help_panel="What is the same for all")
+_BUDGETS, _TERMS = "Budgets: lists, with commas; each is a block of the table", "What is the same for all"
+_amount = partial(typer.Option, rich_help_panel=_BUDGETS)
 _place = partial(typer.Option, rich_help_panel="Folder")
 
 
@@ -51,32 +52,18 @@ class Budgets:
     share: Annotated[
         str | None, _amount("--remove", metavar="SHARES", help="Shares of the units, or layers, that go: 40%,60%.")
     ] = None
-    of: Annotated[
-        str | None, _amount(metavar="site|model", help="With --remove: of every site alike, or over the model.")
-    ] = None
+    of: Annotated[str | None, alike.of(rich_help_panel=_BUDGETS)] = None
 
 
 @dataclass(frozen=True)
 class Terms:
     """What is the same for all."""
 
-    rounds: Annotated[int, _terms(help="Remove in so many rounds, each followed by recovery.")] = 1
-    learning_rate: Annotated[
-        float | None,
-        _terms(metavar="RATE", help="Of all training; falls to 0 along a cosine.", show_default="1e-3; 5e-5 for hf:"),
-    ] = None
-    protect: Annotated[
-        list[str], _terms(metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated.")
-    ] = field(default_factory=list)
-    multiple_of: Annotated[int, _terms(metavar="N", help="Round what is left of every site to a multiple.")] = 1
-    train: Annotated[
-        int | None,
-        _terms(
-            metavar="EPOCHS",
-            help="Train the network first.",
-            show_default="20 for zoo models without --weights, 3 for a new head",
-        ),
-    ] = None
+    rounds: Annotated[int, alike.rounds(rich_help_panel=_TERMS)] = 1
+    learning_rate: Annotated[float | None, alike.learning_rate(rich_help_panel=_TERMS)] = None
+    protect: Annotated[list[str], alike.protect(rich_help_panel=_TERMS)] = field(default_factory=list)
+    multiple_of: Annotated[int, alike.multiple_of(rich_help_panel=_TERMS)] = 1
+    train: Annotated[int | None, alike.train(rich_help_panel=_TERMS)] = None
 
 
 @dataclass(frozen=True)

@@ -65,18 +65,22 @@ def layers(given: Given, pricing: Pricing, screen: Screen) -> None:
 
 
 def _tables(found: Sites) -> list[Any]:
+    """The activations, and the stretches, if there are any."""
     within = {name: stretch.name for stretch in found.stretches for name in stretch.activations}
     activations = (
         (each.name, each.operator, f"{each.units:,}", each.norm or "–", within.get(each.name, "–"))
         for each in found.activations
     )
     columns = ("Activation", "Operator", "Units", "Batch-norm before", "In stretch")
+    shown = [table("Activations", columns, activations, numeric=(2,))]
+    if not found.stretches:
+        return [*shown, lines("No layers after one another could become one.", ())]
     saved = sum(max(stretch.macs - stretch.macs_after, 0) for stretch in found.stretches)
     share = f"{saved:,} of {found.macs:,} multiply-adds ({100 * saved / max(found.macs, 1):.0f} %)"
     stretches = (_row(stretch, found.macs) for stretch in found.stretches)
     head = ("Stretch", "Becomes", "MACs", "After", "Change of all")
     return [
-        table("Activations", columns, activations, numeric=(2,)),
+        *shown,
         table("Stretches", head, stretches, numeric=(2, 3, 4)),
         lines(f"{share} would go with all stretches that become cheaper.", ()),
     ]

@@ -9,7 +9,7 @@ from torch import nn
 
 from secateur import data, sources, storage, tensorfile
 from secateur.cli.images import check_images_fit
-from secateur.cli.options import Given
+from secateur.cli.options import TRAINED, TUNED, Given
 from secateur.cli.screen import Bars
 from secateur.cli.texts import check_texts_fit
 from secateur.composing import compose
@@ -55,6 +55,13 @@ class Network:
     def new_head(self) -> str:
         """What to say of a new head."""
         return f"the weights have no head for these data, so that of {type(self.model).__name__} is new and random"
+
+    @property
+    def usual_epochs(self) -> int:
+        """How long it is trained where nothing is said."""
+        if not self.has_weights:
+            return TRAINED
+        return TUNED if self.has_new_head else 0
 
     def save(self, path: Path) -> None:
         """Write the network as one file; see `storage.save`."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli import alike
+
 TRAINED = 20  # epochs, for a model that comes without weights
 TUNED = 3  # epochs, for one whose head is new
 RATE, TUNING_RATE = 1e-3, 5e-5  # of learning; the second for models of transformers (Devlin et al., 2019)
@@ -19,8 +21,9 @@ BYS = ("latency", "macs", "params")  # what the members of a family have less of
 
 _given = partial(typer.Option, rich_help_panel="Model and data")
 _method = partial(typer.Option, rich_help_panel="Method")
-_amount = partial(typer.Option, rich_help_panel="How much goes (one of these)")
-_loop = partial(typer.Option, rich_help_panel="How it goes")
+_AMOUNT, _LOOP = "How much goes (one of these)", "How it goes"
+_amount = partial(typer.Option, rich_help_panel=_AMOUNT)
+_loop = partial(typer.Option, rich_help_panel=_LOOP)
 _seek = partial(typer.Option, rich_help_panel="Search (without a method)")
 
 
@@ -76,9 +79,7 @@ class Amount:
         str | None,
         _amount(metavar="SHARE", help="The share that goes: 40% or 0.4, of the units of every site, or of the layers."),
     ] = None
-    of: Annotated[
-        str | None, _amount(metavar="site|model", help="With --remove: of every site alike, or over the model.")
-    ] = None
+    of: Annotated[str | None, alike.of(rich_help_panel=_AMOUNT)] = None
     count: Annotated[int | None, _amount(metavar="UNITS", help="How many units of every site, or layers, go.")] = None
     below: Annotated[float | None, _amount(metavar="SCORE", help="Units up to this score go.")] = None
     relative: Annotated[bool, _amount("--relative", help="With --below: times the largest score of the site.")] = False
@@ -108,10 +109,7 @@ class Amount:
 class Loop:
     """The stage's other settings."""
 
-    rounds: Annotated[
-        int | None,
-        _loop(help="Remove in so many rounds, each followed by recovery.", show_default="1; 8 without a budget"),
-    ] = None
+    rounds: Annotated[int | None, alike.rounds(rich_help_panel=_LOOP, show_default="1; 8 without a budget")] = None
     max_drop: Annotated[
         float | None,
         _loop(
@@ -130,23 +128,13 @@ class Loop:
         int | None,
         _loop(metavar="EPOCHS", help="Training after each round, the original as teacher.", show_default="3"),
     ] = None
-    learning_rate: Annotated[
-        float | None,
-        _loop(metavar="RATE", help="Of all training; falls to 0 along a cosine.", show_default="1e-3; 5e-5 for hf:"),
-    ] = None
-    bf16: Annotated[
-        bool, _loop("--bf16", help="Train in bfloat16: quicker on GPUs and CPUs that have it (AMX), slower on others.")
-    ] = False
+    learning_rate: Annotated[float | None, alike.learning_rate(rich_help_panel=_LOOP)] = None
+    bf16: Annotated[bool, alike.bf16(rich_help_panel=_LOOP)] = False
     recipe: Annotated[
         Path | None, _loop(metavar="FILE.toml", help="Stages, methods and budgets from a file instead.")
     ] = None
-    protect: Annotated[
-        list[str], _loop(metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated.")
-    ] = field(default_factory=list)
-    multiple_of: Annotated[
-        int | None,
-        _loop(metavar="N", help="Round what is left of every site to a multiple: 8 and 16 are often fast."),
-    ] = None
+    protect: Annotated[list[str], alike.protect(rich_help_panel=_LOOP)] = field(default_factory=list)
+    multiple_of: Annotated[int | None, alike.multiple_of(rich_help_panel=_LOOP)] = None
     become: Annotated[
         str | None,
         _loop(
@@ -171,14 +159,7 @@ class Loop:
     stability: Annotated[
         bool, _loop("--stability", help="Score two halves of the data as well, and note cuts that rest on noise.")
     ] = False
-    train: Annotated[
-        int | None,
-        _loop(
-            metavar="EPOCHS",
-            help="Train the original first.",
-            show_default="20 for zoo models without --weights, 3 for a new head",
-        ),
-    ] = None
+    train: Annotated[int | None, alike.train(rich_help_panel=_LOOP)] = None
     from_scratch: Annotated[
         bool, _loop("--from-scratch", help="Also train the final shape from random weights, as a control.")
     ] = False

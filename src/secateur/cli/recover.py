@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from secateur.cli import alike
 from secateur.cli.grouping import INTERRUPTED
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines, table
 from secateur.result import Epoch
 
-_option = partial(typer.Option, rich_help_panel="Training")
+_TRAINING = "Training"
+_option = partial(typer.Option, rich_help_panel=_TRAINING)
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,7 @@ class Training:
     teacher: Annotated[
         Path | None, _option(metavar="FILE", help="The original's weights: half the loss is then the distance to it.")
     ] = None
-    bf16: Annotated[
-        bool,
-        _option("--bf16", help="Train in bfloat16: quicker on GPUs and CPUs that have it (AMX), slower on others."),
-    ] = False
+    bf16: Annotated[bool, alike.bf16(rich_help_panel=_TRAINING)] = False
     temperature: Annotated[float, _option(help="Softens the teacher's class scores.")] = 2.0
     teacher_weight: Annotated[float, _option(help="The teacher's share of the loss; with 1 no labels are used.")] = 0.5
 

@@ -16,7 +16,7 @@ from secateur.cli.firstbudget import check_budget
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
-from secateur.cli.options import RATE, TRAINED, TUNED, Given
+from secateur.cli.options import RATE, Given
 from secateur.cli.places import write_text
 from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
@@ -155,7 +155,7 @@ def _log(network: Network, data: Data, job: Job, folder: RunFolder, bars: Bars) 
 
 def _trained(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> tuple[Network, str]:
     """The network with weights worth keeping, and what was done for it."""
-    epochs = job.train if job.train is not None else usual_epochs(network)
+    epochs = job.train if job.train is not None else network.usual_epochs
     if epochs == 0:
         return network, "" if network.has_weights else "the original has random weights; nothing was trained"
     reason = f"{network.new_head}; " if network.has_new_head else ""
@@ -204,13 +204,6 @@ def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> t
 def _original_written(network: Network, job: Job, folder: RunFolder) -> None:
     folder.begin(_recipe_text(job))
     network.save(folder.place(runfolder.ORIGINAL))
-
-
-def usual_epochs(network: Network) -> int:
-    """How long an original is trained where nothing is said."""
-    if not network.has_weights:
-        return TRAINED
-    return TUNED if network.has_new_head else 0
 
 
 def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> Result[nn.Module]:

@@ -89,7 +89,7 @@ def later_layers(traced: Traced, first: str, names: Container[str]) -> tuple[Lay
 
 def _layer(traced: Traced, weight: str, node: Node, cut: Mapping[tuple[str, int], Cut]) -> Layer:
     gone = torch.tensor(cut[(weight, 1)].removed if (weight, 1) in cut else (), dtype=torch.long)
-    out, length = width.tensors_of(traced.model)[weight].shape[:2]
+    out, length = width.tensor_of(traced.model, weight).shape[:2]
     gone_out = cut[(weight, 0)].removed if (weight, 0) in cut else ()
     norm = norm_after(traced, node)
     return Layer(
@@ -113,13 +113,14 @@ def weight_of(traced: Traced, node: Node) -> str | None:
 
 def write_(small: nn.Module, layer: Layer, weight: Tensor, constant: Tensor) -> None:
     """Put a new weight and constant into a layer of the cut network, in place."""
-    tensors = width.tensors_of(small)
+    old = width.tensor_of(small, layer.weight)
     with torch.no_grad():
-        tensors[layer.weight].copy_(weight.reshape(tensors[layer.weight].shape))
+        old.copy_(weight.reshape(old.shape))
         if layer.bias is not None:
-            tensors[layer.bias].copy_(constant)
+            width.tensor_of(small, layer.bias).copy_(constant)
         elif layer.norm is not None:
-            tensors[layer.norm.mean].sub_(constant.to(tensors[layer.norm.mean]))
+            mean = width.tensor_of(small, layer.norm.mean)
+            mean.sub_(constant.to(mean))
 
 
 def _bias_of(traced: Traced, node: Node, *, may_gain: bool) -> str | None:

@@ -23,9 +23,8 @@ class Norm:
 
     def scale(self, model: nn.Module) -> Tensor:
         """What the norm multiplies every channel by, in float64."""
-        tensors = width.tensors_of(model)
-        scale = (tensors[self.variance].detach().double() + self.eps).rsqrt()
-        return scale if self.weight is None else scale * tensors[self.weight].detach().double()
+        scale = (width.tensor_of(model, self.variance).detach().double() + self.eps).rsqrt()
+        return scale if self.weight is None else scale * width.tensor_of(model, self.weight).detach().double()
 
 
 def norm_after(traced: Traced, node: Node) -> Norm | None:

@@ -74,7 +74,8 @@ def mend_(
     """Mend the layers of the cut network in the order of the data, in place, each guarded; the folds by weight."""
     batches = own_batches(task, rows)
     folds: dict[str, Fold] = {}
-    gaining = [layer for layer in layers if layer.bias is not None and layer.bias not in width.tensors_of(small)]
+    known = width.tensors_of(small)
+    gaining = [layer for layer in layers if layer.bias is not None and layer.bias not in known]
     for layer in gaining:
         width.add_bias_(small, layer.name)  # before the trace, so that what later layers read has it
     with evaluating(traced.model), evaluating(small):
@@ -88,9 +89,9 @@ def mend_(
         for layer, node, original, cut in zip(ordered, wanted, originals, cuts, strict=True):
             assert original.node.name == node  # both networks run their layers in the same order
             folds[layer.weight] = _mend_one_(small, traced, layer, (original, cut), how)
-        means = {layer.norm.mean: width.tensors_of(small)[layer.norm.mean].clone() for layer in layers if layer.norm}
+        means = {layer.norm.mean: known[layer.norm.mean].clone() for layer in layers if layer.norm}
     for name, mean in means.items():  # buffers are as they were again
-        width.tensors_of(small)[name].copy_(mean)
+        known[name].copy_(mean)
     for layer in gaining:
         if folds[layer.weight].used == "none":
             width.drop_bias_(small, layer.name)
@@ -132,7 +133,7 @@ def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Sto
     scale, steered = _scale(small, layer)
     if math.prod(stops[1].arguments[0][1].shape[1:]) > MOST_COLUMNS:
         return _left_alone(layer, stops, scale, steered, how)
-    original = width.tensors_of(small if layer.target else traced.model)[layer.weight].detach().double()[layer.kept_out]
+    original = width.tensor_of(small if layer.target else traced.model, layer.weight).detach().double()[layer.kept_out]
     original = original * scale.reshape(-1, *[1] * (original.dim() - 1))
     old = _as_it_stands(small, layer, scale)
     seen = _seen(layer, stops, scale, steered, how)
@@ -153,7 +154,7 @@ def _mend_one_(small: nn.Module, traced: Traced, layer: Layer, stops: tuple[_Sto
 
 def _scale(small: nn.Module, layer: Layer) -> tuple[Tensor, Tensor]:
     """What a batch-norm after the layer multiplies its outputs by, and which of them can be steered through it."""
-    weight = width.tensors_of(small)[layer.weight]
+    weight = width.tensor_of(small, layer.weight)
     ones = torch.ones(len(weight), dtype=torch.float64, device=weight.device)
     return steerable(layer.norm.scale(small) if layer.norm else ones)
 

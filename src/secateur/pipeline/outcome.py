@@ -6,15 +6,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 from torch import nn
 
+from secateur.diagram import blocks_of
 from secateur.measurement import compare_latency, measure
 from secateur.pipeline.clocks import told
 from secateur.pipeline.control import inherited, trained_from_scratch, with_test
 from secateur.pipeline.progress import Progress, Run
 from secateur.recipe import to_dict
-from secateur.result import Result, Step
+from secateur.result import Block, Result, Step
 from secateur.sites import Sites
+from secateur.tracing import trace
 
 BATCH_SIZES = (1, 32)  # that both ends are timed with
+_LINEAR = ("affine", "identity", "on_off")  # what an activation becomes that is no longer one
 
 
 def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
@@ -38,7 +41,14 @@ def result_of(line: Progress, run: Run, sites: Sites) -> Result[nn.Module]:
             *told(run.clocks, run.original, line.model, task),
             *(inherited(line.model) if control else ()),
         ),
+        blocks=_blocks(line, run),
     )
+
+
+def _blocks(line: Progress, run: Run) -> tuple[Block, ...]:
+    """The original's layers, and what is left of them."""
+    linear = {edit.name for edit in line.plan.layers if edit.action in _LINEAR}
+    return blocks_of(trace(run.original, run.task), trace(line.model, run.task), linear)
 
 
 def _timed(line: Progress, run: Run) -> tuple[Step, ...]:

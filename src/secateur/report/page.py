@@ -8,6 +8,7 @@ from secateur.report.facts import exactness, notes, pinned, settings
 from secateur.report.folds import folds
 from secateur.report.layers import layers, of_layers
 from secateur.report.markup import Html
+from secateur.report.network import network
 from secateur.report.searched import is_searched, searched
 from secateur.report.shell import asset, embedded, shell
 from secateur.report.steadiness import steadiness
@@ -20,6 +21,7 @@ from secateur.result import Result
 
 CONTENTS = (
     ("search", "Search"),
+    ("network", "Network"),
     ("widths", "Widths"),
     ("layers", "Layers"),
     ("steps", "Steps"),
@@ -40,6 +42,7 @@ def page(result: Result[Any]) -> str:
     table, data = units(result)
     parts = {
         "search": searched(result),
+        "network": network(result),
         "widths": widths(result),
         "layers": layers(result),
         "steps": steps(result),
@@ -61,12 +64,13 @@ def page(result: Result[Any]) -> str:
 
 
 def _left_out(result: Result[Any]) -> tuple[str, ...]:
-    """The sections that this run has nothing for: about units where layers alone went, about layers, about halves."""
+    """The sections that this run has nothing for: units or layers that stay, halves, an old run's drawing."""
     has_units = any(one.plan.removed for one in result.rounds)
     is_tried = any(one.halves for one in result.rounds)
     of_units = ("widths", "scores", "units", "exactness", "pinned")
     return (
         *(() if is_searched(result) else ("search",)),
+        *(() if result.blocks else ("network",)),
         *(() if is_tried else ("stability",)),
         *(() if of_layers(result) else ("layers",)),
         *(of_units if of_layers(result) and not has_units else ()),

@@ -12,7 +12,7 @@ from secateur.comparison import Comparison, Trial
 from secateur.errors import FileError
 from secateur.files import reading
 from secateur.plan import LayerEdit, Plan, layer_of
-from secateur.result import FORMAT, Result
+from secateur.result import FORMAT, Block, Result, Round
 
 Read = TypeVar("Read")
 Reader = Callable[[Any], Any]
@@ -100,17 +100,30 @@ def _checked(result: Result[None]) -> Result[None]:
         raise _MisfitError("holds no step, not even the original", "steps")
     if sum(before for before, _ in result.widths.values()) > MOST_UNITS:
         raise _MisfitError(f"more than {MOST_UNITS:,} units", "widths")
+    for number, block in enumerate(result.blocks):
+        _check_block(block, number)
     for number, one in enumerate(result.rounds):
-        for edit in one.plan.edits:
-            wrong = [removal.unit for removal in edit.removed if not 0 <= removal.unit < edit.units <= MOST_UNITS]
-            if wrong:
-                raise _MisfitError(f"unit {wrong[0]} of {edit.units}", f"rounds[{number}], site {edit.site!r}")
-        for scored in one.scores:
-            wrong = [unit for unit in scored.removed if not 0 <= unit < len(scored.scores)]
-            if wrong:
-                reason = f"unit {wrong[0]} of {len(scored.scores)} scores"
-                raise _MisfitError(reason, f"rounds[{number}], site {scored.site!r}")
+        _check_round(one, number)
     return result
+
+
+def _check_round(one: Round, number: int) -> None:
+    for edit in one.plan.edits:
+        wrong = [removal.unit for removal in edit.removed if not 0 <= removal.unit < edit.units <= MOST_UNITS]
+        if wrong:
+            raise _MisfitError(f"unit {wrong[0]} of {edit.units}", f"rounds[{number}], site {edit.site!r}")
+    for scored in one.scores:
+        wrong = [unit for unit in scored.removed if not 0 <= unit < len(scored.scores)]
+        if wrong:
+            reason = f"unit {wrong[0]} of {len(scored.scores)} scores"
+            raise _MisfitError(reason, f"rounds[{number}], site {scored.site!r}")
+
+
+def _check_block(block: Block, number: int) -> None:
+    if min(block.before, block.after) < 0:
+        raise _MisfitError("less than no channels", f"blocks[{number}]")
+    if not all(0 <= source < number for source in block.inputs):
+        raise _MisfitError("reads blocks that do not come before it", f"blocks[{number}]")
 
 
 def _reader(kind: Any) -> Reader:

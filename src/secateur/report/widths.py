@@ -51,8 +51,8 @@ def _bar(name: str, pair: tuple[int, int], widest: int, edits: list[tuple[int, E
         tag("span", class_="kept", style=f"width:{kept:.2f}%"),
         tag("span", class_="gone", style=f"width:{gone:.2f}%"),
     )
-    why = f"{name}: {before:,} → {after:,} units. " + " ".join(_long(number, edit) for number, edit in edits)
-    return tag("span", *parts, class_="bar", role="img", aria_label=why, data_tip=why)
+    tip = f"{name}: {before:,} → {after:,} units. " + " ".join(why(number, edit) for number, edit in edits)
+    return tag("span", *parts, class_="bar", role="img", aria_label=tip, data_tip=tip)
 
 
 def _change(pair: tuple[int, int]) -> str:
@@ -66,7 +66,8 @@ def _short(edits: list[tuple[int, Edit]]) -> Html:
     return joined(tag("span", line, class_="why") for line in lines)
 
 
-def _long(number: int, edit: Edit) -> str:
+def why(number: int, edit: Edit) -> str:
+    """Why some units of a site went in a round, in a sentence."""
     together = figures.plural(len(edit.with_it), "tensor")
     return (
         f"Round {number}: {len(edit.removed):,} of {edit.units:,} removed, {_threshold(edit)}; {together} shrank with "

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from secateur import methods
 from secateur.budget import Count, select_layers
+from secateur.compensation.batches import rows_in
 from secateur.compensation.departure import enough
 from secateur.errors import CompressionError
 from secateur.finding import find_sites
@@ -65,13 +65,14 @@ class Bench:
     notes: tuple[str, ...] = ()
     watch: Watch = None
 
-    def judged(self, network: nn.Module) -> Judged:
-        """How a candidate does on the rows that all are compared on."""
+    def judged(self, network: nn.Module, part: int = 1) -> Judged:
+        """How a candidate does on the rows that all are compared on, or on the first `1 / part` of their batches."""
         texts = texts_of(trace(self.base.model, self.task))
         distance, seen = 0.0, 0
         sums: Tensor | None = None
+        some = slice(max(len(self.batches) // part, 1))
         with evaluating(network) as predict:
-            for batch, wanted in zip(self.batches, self.outputs, strict=True):
+            for batch, wanted in zip(self.batches[some], self.outputs[some], strict=True):
                 arguments = self.task.arguments(batch)
                 output = predict(arguments)
                 if self.quality is not None:
@@ -133,7 +134,7 @@ def prepared(
         if left <= 0:
             break
         batches.append(batch)
-        left -= _rows(task, batch)
+        left -= rows_in(task.arguments(batch))
     with evaluating(model) as predict:
         outputs = tuple(predict(task.arguments(batch)) for batch in batches)
         quality = whole_quality = None
@@ -152,11 +153,6 @@ def prepared(
         notes=notes,
         watch=watch,
     )
-
-
-def _rows(task: Task, batch: Batch) -> int:
-    args, kwargs = task.arguments(batch)
-    return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.dim()), 1)
 
 
 def _scored(

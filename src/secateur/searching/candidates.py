@@ -19,7 +19,7 @@ from secateur.searching.goal import Goal, Limit
 from secateur.searching.outcome import State, Tried
 from secateur.searching.sensitivity import Curve
 from secateur.surgery import apply
-from secateur.timing import Clock
+from secateur.timing import Clock, clock_for
 
 HALVINGS = 5  # of the way to what can be had
 QUARTER = 4  # of the effort: what shows which candidates are not worth the rest
@@ -53,7 +53,7 @@ class Workshop:
     bench: Bench
     style: Style
     clock: Clock | None = None  # of the original, where a limit is one of latency
-    _prices: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    _prices: dict[tuple[int, type], Mapping[str, float]] = field(default_factory=dict)
     _bases: dict[int, Base] = field(default_factory=dict)
     _curves: dict[str, Curve] = field(default_factory=dict)
 
@@ -100,10 +100,18 @@ class Workshop:
         return self.clock.on(self.base(candidate.layers).model)
 
     def _price(self, candidate: Candidate) -> Mapping[str, float]:
-        if candidate.layers not in self._prices:
-            sites = self.base(candidate.layers).sites
-            self._prices[candidate.layers] = prices(sites, candidate.limit, self._clock(candidate))
-        return self._prices[candidate.layers]
+        key = (candidate.layers, type(candidate.limit))
+        if key not in self._prices:
+            self._prices[key] = prices(self.base(candidate.layers).sites, candidate.limit, self._clock(candidate))
+        return self._prices[key]
+
+    def have_clock(self, limit: Limit | None) -> None:
+        """Time the original for a limit of latency, if it was not timed on as many rows and threads before."""
+        if not isinstance(limit, Latency):
+            return
+        if self.clock is None or (self.clock.batch_size, self.clock.threads) != (limit.batch_size, limit.threads):
+            self.clock = clock_for(self.bench.base.model, self.bench.task, limit.batch_size, limit.threads)
+            self._prices.clear()
 
     def tried(self, candidate: Candidate, number: int, go_on: GoOn = lambda _: True) -> Tried:
         """What becomes of a candidate; `go_on` says from its distance at a quarter of the effort whether to finish."""
@@ -136,7 +144,7 @@ class Workshop:
     def _judged(self, candidate: Candidate, plan: Plan, go_on: GoOn) -> tuple[Judged, State]:
         base = self.base(candidate.layers)
         small = apply(base.model, plan)
-        first = self.bench.judged(self._mended(small, base, plan, self.bench.rows // QUARTER))
+        first = self.bench.judged(self._mended(small, base, plan, self.bench.rows // QUARTER), QUARTER)
         if not go_on(first.distance):
             return first, "cut short"
         return self.bench.judged(self._mended(small, base, plan, self.bench.rows)), "whole"

@@ -16,7 +16,6 @@ from secateur.searching.goal import Goal
 from secateur.searching.outcome import Found, Tried
 from secateur.searching.sensitivity import Watch
 from secateur.task import Task
-from secateur.timing import clock_for
 
 TRIALS = 32
 FINALISTS = 3
@@ -71,8 +70,7 @@ def searched(shop: Workshop, goal: Goal, effort: Effort) -> Found:
     A workshop that was used before knows the sites' curves and the clock already: several goals cost one scoring.
     """
     bench, limit = shop.bench, goal.limit
-    if isinstance(limit, Latency) and shop.clock is None:
-        shop.clock = clock_for(bench.base.model, bench.task, limit.batch_size, limit.threads)
+    shop.have_clock(limit)
     tried = _explored(shop, goal, effort)
     whole = [one for one in tried if one.state == "whole"]
     if not whole:

@@ -1,7 +1,6 @@
 """Candidates drawn by Optuna, and kept in a journal that a stopped search goes on from and several can share."""
 
 import hashlib
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from secateur import width
 from secateur.budget import Macs
 from secateur.errors import FileError, SettingsError
 from secateur.searching.allocation import Shape
@@ -23,6 +21,7 @@ from secateur.searching.bench import Bench
 from secateur.searching.candidates import Candidate, Style
 from secateur.searching.goal import Goal
 from secateur.searching.outcome import Tried
+from secateur.sharing import checksum
 
 LEAST_LEFT, HALF = 0.1, 0.5  # of the multiply-adds, where the goal sets no limit
 _RECORD = "record"
@@ -146,13 +145,9 @@ def _nought(space: BaseDistribution) -> Any:
 
 def _owner(bench: Bench, goal: Goal, style: Style) -> str:
     """What a study belongs to: the weights, the rows candidates are compared on, the goal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(width.tensors_of(bench.base.model).items()):
-        digest.update(f"{name} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().double().numpy().tobytes())
-    terms = [repr(goal), style.protect, style.multiple_of, bench.rows, len(bench.batches), bench.quality]
-    digest.update(json.dumps(terms, default=str).encode())
-    return digest.hexdigest()
+    rows = (bench.rows, len(bench.batches), bench.quality)
+    terms = (checksum(bench.base.model), repr(goal), style.protect, style.multiple_of, *rows)
+    return hashlib.sha256(repr(terms).encode()).hexdigest()
 
 
 @contextmanager

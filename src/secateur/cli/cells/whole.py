@@ -12,7 +12,6 @@ from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
 from secateur.cli.options import Given
-from secateur.cli.running import usual_epochs
 from secateur.cli.screen import Bars, Screen
 from secateur.comparing import Grid, Subject, Tried, concluded, subject_of, timed, try_cell
 from secateur.comparison import Cell, Comparison, Trial, to_json
@@ -73,9 +72,10 @@ def run(job: Job, screen: Screen) -> Done:
     cells = job.grid.cells
     with screen.progress("reading") as bars, noticing_interrupts() as interrupted:
         network, data = opened(job.given)
+        training = Recovery(epochs=_epochs(job, network), learning_rate=job.learning_rate, seed=job.given.seed)
         folder = CellFolder(job.out, _about(job, network, data))
         folder.begin(size_bytes(network.model))
-        given, network, notes = _trained(job, network, data, folder, bars)
+        given, network, notes = _trained(job, network, data, training, folder, bars)
         content = _content(job, network, data)
         line = _Line(
             subject_of(network.model, data.task), cells, tuple(key_of(one, content) for one in cells), folder, bars
@@ -122,25 +122,23 @@ def _files(given: Given) -> list[str]:
 
 
 def _epochs(job: Job, network: Network) -> int:
-    return job.train if job.train is not None else usual_epochs(network)
+    return job.train if job.train is not None else network.usual_epochs
 
 
 def _trained(
-    job: Job, network: Network, data: Data, folder: CellFolder, bars: Bars
+    job: Job, network: Network, data: Data, training: Recovery, folder: CellFolder, bars: Bars
 ) -> tuple[Given, Network, tuple[str, ...]]:
     """The network that is compared with, how other processes open it, and what was done for it."""
-    epochs = _epochs(job, network)
-    if epochs == 0:
+    if training.epochs == 0:
         return job.given, network, () if network.has_weights else ("the network has random weights",)
     place = folder.original
     if not place.exists():
-        bars.doing(f"training the network for {epochs} epochs")
-        recovery = Recovery(epochs=epochs, learning_rate=job.learning_rate, seed=job.given.seed)
-        done = train(network.model, data.task, recovery, watch=bars)
+        bars.doing(f"training the network for {training.epochs} epochs")
+        done = train(network.model, data.task, training, watch=bars)
         if done.interrupted:
             raise KeyboardInterrupt("interrupted in training; the same command begins it anew.")
         network.changed(done.model).save(place)
-    note = f"the network was trained for {plural(epochs, 'epoch')} first ({place.name})"
+    note = f"the network was trained for {plural(training.epochs, 'epoch')} first ({place.name})"
     return replace(job.given, weights=place), read(job.given, data, place), (note,)
 
 
