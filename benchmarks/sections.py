@@ -30,7 +30,7 @@ def scoring(result: Result) -> str:
             "## What scoring costs",
             "",
             f"A network of {widths(shape['hidden'])} hidden neurons on {rows:,} rows, beside the plain forward passes over the same rows; "
-            f"medians of {result['settings']['repeats']} runs in turns, tracing included. `all methods` shares one pass.",
+            f"medians of {result['settings']['repeats']} runs in turns, processor seconds of one thread, tracing included. `all methods` shares one pass.",
             "",
             table(["", "seconds", "× forward"], costs),
             "",
