@@ -5,14 +5,14 @@ edge lengths of the minimum spanning tree, which are also the heights of single 
 between sorted points.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor
 
 from secateur.errors import DataError, SettingsError, UnknownNameError
@@ -21,15 +21,18 @@ Summary = Literal["max", "total", "entropy", "quantile"]
 SUMMARIES = ("max", "total", "entropy", "quantile")
 PLACES = ("first", "last", "mean")
 _MEMORY = 2**28  # bytes of distances at a time
+_CLOUDS = 8  # clouds at a time: more of them leave no place for their distances near the processor
+_ENTRIES = 2**20  # points on lines at a time, for the same reason
 
 
 def deaths(clouds: Float[Tensor, "points units dims"]) -> Float[Tensor, "units points-1"]:
     """At which distances the components of every unit's cloud merge, from the smallest up.
 
-    On the line it costs one sort; in more dimensions O(points² · dims) for each unit (Prim's algorithm, for many units
-    at once, in float64: distances of coinciding points come out within 1e-7 of the cloud's size from zero).
+    On the line it costs one sort; in more dimensions O(points² · dims) for each unit (Prim's algorithm, for several
+    units at once, on the CPU in float64: distances of coinciding points come out within 1e-7 of the cloud's size from
+    zero).
     """
-    return _ordered(_merges(clouds))
+    return torch.cat([_ordered(merges) for merges in _merges(clouds)])
 
 
 def summary(
@@ -43,18 +46,7 @@ def summary(
     points, units, _ = clouds.shape
     if points < 2:
         return torch.zeros(units, dtype=torch.float64, device=clouds.device)
-    merges = _merges(clouds)
-    match how:
-        case "max":
-            return merges.amax(-1).double()
-        case "total":
-            return merges.double().sum(-1)
-        case "quantile":
-            return _quantile(merges, quantile).double()
-    assert how == "entropy"
-    merges = merges.double()
-    total = merges.sum(-1, keepdim=True)
-    return torch.special.entr(merges / total.where(total > 0, 1.0)).sum(-1)
+    return torch.cat([_summarised(merges, how, quantile) for merges in _merges(clouds)])
 
 
 def check(method: str, how: str, quantile: float) -> None:
@@ -168,37 +160,84 @@ def _mean_map(
     return (maps.mean(-2) * tokens[:, None])[some].sum(-1) / found[some, None]
 
 
-def _merges(clouds: Float[Tensor, "points units dims"]) -> Float[Tensor, "units points-1"]:
-    """The deaths in no order."""
+def _summarised(
+    merges: Float[Tensor, "units merges"], how: Literal["max", "total", "entropy", "quantile"], quantile: float
+) -> Float64[Tensor, " units"]:
+    match how:
+        case "max":
+            return merges.amax(-1).double()
+        case "total":
+            return merges.double().sum(-1)
+        case "quantile":
+            return _quantile(merges, quantile).double()
+    assert how == "entropy"
+    merges = merges.double()
+    total = merges.sum(-1, keepdim=True)
+    return torch.special.entr(merges / total.where(total > 0, 1.0)).sum(-1)
+
+
+def _merges(clouds: Float[Tensor, "points units dims"]) -> Iterator[Float[Tensor, "some points-1"]]:
+    """The deaths in no order, of some units at a time."""
     if clouds.shape[2] == 1:
-        return _ordered(clouds[..., 0].T).diff(dim=-1)
-    points = len(clouds)
-    some = max(_MEMORY // (8 * points * points), 1)
-    return torch.cat([_spanning(part) for part in clouds.transpose(0, 1).split(some)]).to(clouds.dtype)
+        for part in clouds[..., 0].split(max(_ENTRIES // max(len(clouds), 1), 1), 1):
+            yield _ordered(part.contiguous().T).diff(dim=-1)  # two steps: quicker than across rows far apart
+    else:
+        for edges in _spanning(clouds):
+            yield edges.to(clouds)
 
 
-def _spanning(points: Float[Tensor, "units points dims"]) -> Float64[Tensor, "units points-1"]:
-    """The edges of every unit's minimum spanning tree, by Prim's algorithm on all units in step."""
-    units, count, _ = points.shape
-    squared = _squared_distances(points.double()).flatten(0, 1)
-    first = torch.arange(units, device=points.device) * count  # where each unit's distances begin
-    nearest = squared[first]
-    reached = torch.zeros_like(nearest, dtype=torch.bool)
-    reached.view(-1)[first] = True
-    edges = nearest.new_empty(units, count - 1)
+def _spanning(clouds: Float[Tensor, "points units dims"]) -> Iterator[Float64[Tensor, "some points-1"]]:
+    """The edges of every unit's minimum spanning tree, of some units at a time.
+
+    All of them share one piece of memory: a fresh one would cost more time than what is computed in it.
+    """
+    count, units, dims = clouds.shape
+    some = max(min(_MEMORY // (8 * count * count), _CLOUDS, units), 1)
+    factors = torch.empty(2, some, count, dims + 2, dtype=torch.float64)
+    squared = torch.empty(some, count, count, dtype=torch.float64)
+    for part in clouds.split(some, 1):
+        few = slice(part.shape[1])
+        _square_distances_(squared[few], factors[:, few], part.transpose(0, 1))
+        yield torch.from_numpy(_tree(squared[few].numpy())).clamp(min=0.0).sqrt()
+
+
+def _square_distances_(
+    squared: Float64[Tensor, "units points points"],
+    factors: Float64[Tensor, "2 units points columns"],
+    points: Float[Tensor, "units points dims"],
+) -> None:
+    """Fills in those between all points of each unit, in one product: `|x|² + |y|² - 2 x·y`."""
+    dims = points.shape[-1]
+    left, right = factors
+    centred = left[..., :dims].copy_(points)
+    centred -= centred.mean(1, keepdim=True)
+    norms = torch.linalg.vecdot(centred, centred)
+    left[..., dims], left[..., dims + 1] = norms, 1.0
+    torch.mul(centred, -2.0, out=right[..., :dims])
+    right[..., dims], right[..., dims + 1] = 1.0, norms
+    torch.bmm(left, right.mT, out=squared)
+
+
+def _tree(squared: Shaped[np.ndarray, "units points points"]) -> Shaped[np.ndarray, "units points-1"]:
+    """The squared edges of every unit's minimum spanning tree, by Prim's algorithm on all units in step.
+
+    What the tree has reached is at minus infinity, which stays the smallest when other distances come in; but where
+    the bits of a number are read as a whole one, numbers below 0 are beyond all others. So is a point whose distance
+    was rounded below 0: it comes last, and nobody misses it, since the tree has been where it lies.
+    """
+    units, count, _ = squared.shape
+    rows, first = squared.reshape(-1, count), np.arange(units) * count  # of each unit
+    nearest = rows[first]
+    nearest[:, 0] = -np.inf
+    flat, bits, others = nearest.reshape(-1), nearest.view(np.uint64), np.empty_like(nearest)
+    edges = np.empty((count - 1, units))
     for step in range(count - 1):
-        edges[:, step], new = nearest.masked_fill_(reached, torch.inf).min(1)
-        reached.view(-1)[first + new] = True
-        torch.minimum(nearest, squared.index_select(0, first + new), out=nearest)
-    return edges.clamp(min=0.0).sqrt()
-
-
-def _squared_distances(points: Float64[Tensor, "units points dims"]) -> Float64[Tensor, "units points points"]:
-    """Those between all points of each unit, in one product: `|x|² + |y|² - 2 x·y`."""
-    centred = points - points.mean(1, keepdim=True)
-    norms, ones = centred.square().sum(-1, keepdim=True), torch.ones_like(points[..., :1])
-    left, right = torch.cat([centred, norms, ones], -1), torch.cat([-2.0 * centred, ones, norms], -1)
-    return torch.bmm(left, right.mT)
+        new = first + bits.argmin(1)
+        edges[step] = flat[new]
+        flat[new] = -np.inf
+        np.take(rows, new, 0, out=others, mode="clip")  # the mode that needs no copy
+        np.minimum(nearest, others, out=nearest)
+    return edges.T
 
 
 def _ordered(values: Float[Tensor, "units values"]) -> Float[Tensor, "units values"]:

@@ -30,9 +30,10 @@ class Padding:
 
     def at(self, node: Node) -> Bool[Tensor, "examples tokens"] | None:
         """Which tokens are none at a node; None where there is no padding."""
-        text = next((text for text in (_WRITTEN, "") if node in self.following[text]), None)
-        mask = None if text is None else self.masks[text]
-        return None if mask is None or bool(mask.all()) else mask
+        for text in (_WRITTEN, ""):
+            if node in self.following[text]:
+                return self.masks[text]
+        return None
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ class Texts:
     def padding(self, arguments: Arguments) -> Padding:
         """The padding of a batch, as a model of Hugging Face is told by `attention_mask`."""
         given = dict(zip(self.traced.inputs, arguments[0], strict=False)) | arguments[1]
-        device = device_of(self.traced.model)
-        masks = {text: moved(given.get(text + _MASK), device) for text in self.following}
-        return Padding({text: _shown(mask) for text, mask in masks.items()}, self.following)
+        return Padding({text: self._shown(given.get(text + _MASK)) for text in self.following}, self.following)
 
     def hidden(self, output: Any, other: Any, arguments: Arguments) -> Any:
         """The model's output with another's entries where there is padding: nobody sees a difference there."""
@@ -56,6 +55,13 @@ class Texts:
         padding = self.padding(arguments)
         both = zip(leaves, pytree.tree_leaves(other), nodes, strict=True)
         return pytree.tree_unflatten([_hidden(*each, padding) for each in both], structure)
+
+    def _shown(self, mask: Any) -> Bool[Tensor, "examples tokens"] | None:
+        """Which tokens a mask shows, on the model's device; None where it hides none."""
+        if not isinstance(mask, Tensor) or mask.dim() != 2:
+            return None
+        shown = moved(mask, device_of(self.traced.model)) != 0
+        return None if bool(shown.all()) else shown
 
 
 def texts_of(traced: Traced) -> Texts:
@@ -90,10 +96,6 @@ def _hidden(value: Any, other: Any, node: Any, padding: Padding) -> Any:
         return value
     shown = seen(padding.at(node), value.shape, (-1,) if value.dim() > 2 else ())
     return value if shown is None else torch.where(shown, value, other)
-
-
-def _shown(value: Any) -> Bool[Tensor, "examples tokens"] | None:
-    return value != 0 if isinstance(value, Tensor) and value.dim() == 2 else None
 
 
 def _following(traced: Traced, text: str) -> frozenset[Node]:

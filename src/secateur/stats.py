@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 _SAFE = (1e-20, 1e30)  # the largest sum of squares of a batch, so that those of other units fit float32 too
+_LATEST = 32  # batches whose sums are kept apart: a small addition after each costs a tenth of what watching does
 
 
 @runtime_checkable
@@ -56,7 +57,8 @@ class Moments:
 
     The shift is a mean of earlier rows, in the precision in which deviations are taken: the rows' own, at least
     float32. It is set anew as the rows double, so that deviations stay of the order of the standard deviation and
-    little is lost where squares are subtracted. All sums over batches are float64.
+    little is lost where squares are subtracted. All sums over batches are float64. `latest` are sums of the latest
+    batches, a total and powers in turn, which are not yet in those.
     """
 
     count: int
@@ -64,6 +66,7 @@ class Moments:
     total: Float64[Tensor, " units"]
     powers: Float64[Tensor, " units"]
     renewed: int  # the count when the shift was set
+    latest: tuple[Float[Tensor, " units"], ...] = ()
 
     @staticmethod
     def empty() -> "Moments":
@@ -74,12 +77,13 @@ class Moments:
     @property
     def mean(self) -> Float64[Tensor, " units"]:
         """The mean."""
-        return self.shift.double() + self.total / max(self.count, 1)
+        return self.shift.double() + self._settled().total / max(self.count, 1)
 
     @property
     def squares(self) -> Float64[Tensor, " units"]:
         """The summed squared deviations from the mean."""
-        return (self.powers - self.total.square() / max(self.count, 1)).clamp(min=0.0)
+        settled = self._settled()
+        return (settled.powers - settled.total.square() / max(self.count, 1)).clamp(min=0.0)
 
     @property
     def variance(self) -> Float64[Tensor, " units"]:
@@ -96,17 +100,17 @@ class Moments:
         if self.count >= 2 * self.renewed:
             return self._shifted(self.mean.to(self.shift.dtype)).observe(rows)
         off = rows - self.shift
-        total = self.total + off.sum(0)
-        powers = self.powers + off.mul_(off).sum(0)  # quicker than square_
-        return Moments(self.count + count, self.shift, total, powers, self.renewed)
+        latest = (*self.latest, off.sum(0), off.mul_(off).sum(0))  # quicker than square_
+        seen = Moments(self.count + count, self.shift, self.total, self.powers, self.renewed, latest)
+        return seen if len(latest) < 2 * _LATEST else seen._settled()
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both samples together (Chan, Golub & LeVeque 1979)."""
         if self.count == 0 or other.count == 0:
             return other if self.count == 0 else self
-        other = other._shifted(self.shift)
+        own, other = self._settled(), other._shifted(self.shift)
         count = self.count + other.count
-        return Moments(count, self.shift, self.total + other.total, self.powers + other.powers, self.renewed)
+        return Moments(count, self.shift, own.total + other.total, own.powers + other.powers, self.renewed)
 
     @staticmethod
     def _of(rows: Shaped[Tensor, "rows units"]) -> "Moments":
@@ -121,9 +125,16 @@ class Moments:
 
     def _shifted(self, shift: Float[Tensor, " units"]) -> "Moments":
         """The same moments about another shift."""
-        step = shift.double() - self.shift.double()
-        powers = self.powers - 2.0 * step * self.total + self.count * step.square()
-        return Moments(self.count, shift, self.total - self.count * step, powers, self.count)
+        own, step = self._settled(), shift.double() - self.shift.double()
+        powers = own.powers - 2.0 * step * own.total + self.count * step.square()
+        return Moments(self.count, shift, own.total - self.count * step, powers, self.count)
+
+    def _settled(self) -> "Moments":
+        """The same moments, with the latest batches' sums added to the others."""
+        if not self.latest:
+            return self
+        total, powers = (torch.stack(self.latest[i::2]).sum(0, dtype=torch.float64) for i in (0, 1))
+        return Moments(self.count, self.shift, self.total + total, self.powers + powers, self.renewed)
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:

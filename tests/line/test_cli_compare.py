@@ -126,6 +126,14 @@ def test_after_a_kill_a_comparison_goes_on() -> None:
     assert not any(trial["failure"] for trial in found["trials"])
 
 
+def test_a_comparison_in_which_nothing_worked_says_so_to_scripts() -> None:
+    options = ("--methods", "bn_scale", "--macs", "60%", "--jobs", 1, "--out", "out")
+    outcome = commands.run("compare", *MODEL, *DATA, *options)
+    assert outcome.exit_code == 1
+    (trial,) = json.loads(Path("out/comparison.json").read_text())["trials"]
+    assert "no norm" in trial["failure"]
+
+
 def test_a_network_without_weights_is_trained_once() -> None:
     run = (
         "compare",

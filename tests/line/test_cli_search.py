@@ -103,3 +103,14 @@ def test_what_is_out_of_range_is_refused(options: tuple[object, ...], said: str)
     outcome = commands.run("compress", *MODEL, *DATA, *options, "--out", "run")
     assert outcome.exit_code == 1
     assert said in " ".join(outcome.stderr.split())
+
+
+def test_a_study_that_is_none_is_refused_before_an_earlier_run_is_touched(folder: Path) -> None:
+    commands.done("compress", *MODEL, *DATA, "--method", "chance", *GOAL[:6], "--out", "run")
+    (folder / "notes.txt").write_text("no study")
+    goal = ("--weights", "run/original.safetensors", *GOAL[:4], *GOAL[6:], "--study", "notes.txt", "--out", "run")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    outcome = commands.run("compress", *MODEL, *DATA, *goal)
+    assert outcome.exit_code == 1
+    assert "notes.txt" in outcome.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

@@ -59,6 +59,12 @@ def test_only_below_and_count_empty_a_droppable_site() -> None:
         }
 
 
+def test_sites_are_protected_by_patterns_too() -> None:
+    scores = scores_of(**SIX)
+    by_pattern, by_name = (select(scores, SITES, Share(0.5), protect=(one,)) for one in ("l*t", "left"))
+    assert by_pattern == by_name != select(scores, SITES, Share(0.5))
+
+
 def test_protected_sites_lose_nothing() -> None:
     scores = scores_of(**SIX)
     named = Count({"left": 6, "head": 1})

@@ -72,6 +72,21 @@ def test_many_clouds_are_done_in_parts_of_bounded_memory(monkeypatch: pytest.Mon
     torch.testing.assert_close(deaths(points), whole, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("entries", [1, 40, 10_000])
+def test_many_lines_are_done_in_parts(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    points = torch.randn(20, 7, 1, dtype=torch.float64)
+    monkeypatch.setattr(homology, "_ENTRIES", entries)
+    assert torch.equal(deaths(points), points[..., 0].T.sort().values.diff().sort().values)
+
+
+def test_points_that_coincide_merge_at_zero_however_far_they_are_from_others() -> None:
+    points = torch.randn(40, 3, 6, dtype=torch.float64).repeat(2, 1, 1)
+    points[0] = 1e4
+    found = deaths(points)
+    assert (found[:, :39] <= 1e-7 * 1e4 * 6**0.5).all()
+    assert (found[:, 40:] > 0.1).all()
+
+
 @pytest.mark.parametrize("how", homology.SUMMARIES)
 @pytest.mark.parametrize("cloud", [torch.randn(1, 3, 1), torch.ones(5, 3, 1), torch.ones(1, 3, 2)])
 def test_one_point_has_no_persistence(how: str, cloud: Tensor) -> None:

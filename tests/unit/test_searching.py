@@ -226,11 +226,25 @@ def test_a_study_of_another_network_is_refused(model: nn.Sequential, task: Task,
         search(model, task, Goal(sc.Macs(0.4)), effort=effort)
 
 
-def test_a_file_that_is_no_study_is_refused(model: nn.Sequential, task: Task, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [json.dumps({"no": "study"}) + "\n", "notes, without an end of line", "\n"])
+def test_a_file_that_is_no_study_is_refused_and_left_as_it_is(
+    model: nn.Sequential, task: Task, tmp_path: Path, content: str
+) -> None:
     path = tmp_path / "study.journal"
-    path.write_text(json.dumps({"no": "study"}) + "\n")
+    path.write_text(content)
     with pytest.raises(FileError, match="no study of secateur"):
         search(model, task, Goal(sc.Macs(0.4)), effort=replace(QUICK, study=path))
+    assert path.read_text() == content
+
+
+def test_a_study_that_was_killed_while_it_was_written_goes_on(model: nn.Sequential, task: Task, tmp_path: Path) -> None:
+    effort = replace(QUICK, study=tmp_path / "study.journal")
+    first = search(model, task, Goal(sc.Macs(0.4)), effort=effort)
+    lines = effort.study.read_bytes().splitlines(keepends=True)  # type: ignore[union-attr]
+    effort.study.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])  # type: ignore[union-attr]
+    second = search(model, task, Goal(sc.Macs(0.4)), effort=effort)
+    assert [one.number for one in second.tried[:2]] == [one.number for one in first.tried[:2]]
+    assert second.tried[:2] == first.tried[:2]
 
 
 def test_an_empty_goal_is_refused() -> None:

@@ -148,8 +148,10 @@ def _forward(traced: Traced, taps: Places, arguments: Arguments, given: tuple[in
     rows, padding = given
 
     def around(node: Node, args: tuple[Any, ...], operator: Operator) -> Any:
-        before, after = (places.get(node.name, ()) for places in (taps.before, taps.after))
-        batch = Batch(rows, padding.at(node) if before or after else None)
+        before, after = taps.before.get(node.name, ()), taps.after.get(node.name, ())
+        if not before and not after:
+            return operator(*args)
+        batch = Batch(rows, padding.at(node))
         for see in before:
             see(args, batch)
         value = operator(*args)

@@ -118,3 +118,5 @@ def compare(given: Given, lists: Lists, budgets: Budgets, terms: Terms, where: W
         jobs = 1  # operators are timed as they are met, when nothing else may run
     done = run(Job(given, grid, where.out, jobs, terms.train, rate), screen)
     screen.show(done.data, *tables(done))
+    if all(trial.failure for trial in done.comparison.trials):
+        raise typer.Exit(1)

@@ -22,7 +22,7 @@ from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
 from secateur.cli.screen import Bars, Screen
-from secateur.cli.seeking import Wanted, as_data, check_alone, found_by, reread, shop_for, told
+from secateur.cli.seeking import Wanted, as_data, check_alone, check_study, found_by, reread, shop_for, told
 from secateur.cli.tomlfile import written
 from secateur.data import Data
 from secateur.errors import ExportError, ModelError, PlanError, SettingsError
@@ -187,12 +187,13 @@ def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> t
     if log.start is not None:
         job = replace(job, recipe=read_recipe(folder.path / runfolder.RECIPE))
         return job, Search(("the recipe was found by a search",), reread(folder.path / runfolder.SEARCH))
+    shop = job.shop or shop_for(goal, network.model, data.task, bars)
+    shop.bench = replace(shop.bench, watch=bars)
+    check_study(goal, shop, job.given.seed)  # before the folder loses what an earlier run left
     folder.begin(_recipe_text(job))
     study = folder.place(runfolder.STUDY)
     if not job.resume:
         study.unlink(missing_ok=True)
-    shop = job.shop or shop_for(goal, network.model, data.task, bars)
-    shop.bench = replace(shop.bench, watch=bars)
     found = found_by(goal, shop, study, job.given.seed)
     job = replace(job, recipe=found.recipe)
     write_text(folder.place(runfolder.RECIPE), _recipe_text(job))

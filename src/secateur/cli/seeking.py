@@ -19,6 +19,7 @@ from secateur.processes import Processes
 from secateur.recovery import Recovery
 from secateur.report.figures import plural
 from secateur.searching import Effort, Found, Goal, Style, Tried, Workshop, prepared, searched
+from secateur.searching.exploring import study_of
 from secateur.searching.goal import Limit
 from secateur.searching.sensitivity import Watch
 from secateur.task import Task
@@ -132,6 +133,17 @@ def found_by(wanted: Wanted, shop: Workshop, study: Path, seed: int) -> Found:
     """
     effort = Effort(trials=wanted.trials, finalists=wanted.finalists, seed=seed, study=wanted.study or study)
     return searched(shop, wanted.goal, effort)
+
+
+def check_study(wanted: Wanted, shop: Workshop, seed: int) -> None:
+    """Refuse a study that is named and is none, or another search's.
+
+    Raises:
+        SettingsError: it is another search's.
+        FileError: it cannot be read or written.
+    """
+    if wanted.study is not None and wanted.study.exists():
+        study_of(shop, wanted.goal, Effort(seed=seed, study=wanted.study))
 
 
 def shop_for(wanted: Wanted, model: nn.Module, task: Task, watch: Watch) -> Workshop:

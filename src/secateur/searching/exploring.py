@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -16,6 +17,9 @@ from secateur.searching.goal import Goal
 from secateur.searching.outcome import Found, Tried
 from secateur.searching.sensitivity import Watch
 from secateur.task import Task
+
+if TYPE_CHECKING:
+    from secateur.searching.studies import Study
 
 TRIALS = 32
 FINALISTS = 3
@@ -95,15 +99,24 @@ def searched(shop: Workshop, goal: Goal, effort: Effort) -> Found:
     )
 
 
-def _explored(shop: Workshop, goal: Goal, effort: Effort) -> tuple[Tried, ...]:
-    """All candidates: first every method alone, then the best of them spread by the sites' curves, then drawn ones."""
-    bench = shop.bench
+def study_of(shop: Workshop, goal: Goal, effort: Effort) -> "Study":
+    """The study that candidates are kept in: a new one, or the one in the effort's file.
+
+    Raises:
+        CompressionError: Optuna is missing, or the file cannot be used; see `studies.opened`.
+    """
     try:
         from secateur.searching.studies import opened
     except ModuleNotFoundError as error:
         remedy = "pip install 'secateur[search]', or name a method."
         raise CompressionError(f"a search needs {error.name}, which is not installed: {remedy}") from error
-    study = opened(bench, goal, shop.style, effort.seed, effort.study)
+    return opened(shop.bench, goal, shop.style, effort.seed, effort.study)
+
+
+def _explored(shop: Workshop, goal: Goal, effort: Effort) -> tuple[Tried, ...]:
+    """All candidates: first every method alone, then the best of them spread by the sites' curves, then drawn ones."""
+    bench = shop.bench
+    study = study_of(shop, goal, effort)
 
     def see(number: int) -> None:
         if bench.watch:

@@ -1,6 +1,7 @@
 """Candidates drawn by Optuna, and kept in a journal that a stopped search goes on from and several can share."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
 from secateur.budget import Macs
@@ -26,6 +27,7 @@ from secateur.sharing import checksum
 LEAST_LEFT, HALF = 0.1, 0.5  # of the multiply-adds, where the goal sets no limit
 _RECORD = "record"
 _OWNER = "owner"
+_FIRST = b'{"op_code":'  # how Optuna begins every line of a journal
 
 Objective = Callable[[Candidate, int, Callable[[float], bool]], Tried]
 
@@ -101,7 +103,7 @@ def opened(bench: Bench, goal: Goal, style: Style, seed: int, path: Path | None)
             ["minimize"] if goal.limit is not None else ["minimize", "minimize"]
         )
         try:
-            storage = None if path is None else JournalStorage(JournalFileBackend(str(path)))
+            storage = None if path is None else _journal(path)
             study = optuna.create_study(
                 storage=storage,
                 sampler=sampler,
@@ -122,6 +124,26 @@ def opened(bench: Bench, goal: Goal, style: Style, seed: int, path: Path | None)
             raise SettingsError(f"{path}: is the study of another network, data or goal; give another file.")
         study.set_user_attr(_OWNER, owner)
     return Study(study, goal, _space(bench, goal))
+
+
+def _journal(path: Path) -> JournalStorage:
+    """The journal in a file; a line that a kill left unfinished goes, which Optuna would write on.
+
+    Raises:
+        ValueError: the file is no journal; it is as it was.
+        OSError: it cannot be read or written.
+    """
+    lock = JournalFileSymlinkLock(str(path))
+    if path.exists():
+        lock.acquire()
+        try:
+            content = path.read_bytes()
+            if content and not content.startswith(_FIRST):
+                raise ValueError("it does not begin as a journal does")
+            os.truncate(path, content.rfind(b"\n") + 1)
+        finally:
+            lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock))
 
 
 def _space(bench: Bench, goal: Goal) -> dict[str, BaseDistribution]:
