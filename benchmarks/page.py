@@ -30,6 +30,7 @@ SECTIONS: dict[str, Callable[[sections.Result], str]] = {
     "imagenet_oneshot": imagenet_section.oneshot,
     "compare": comparing_section.compare,
     "search": search_section.search,
+    "search_images": search_section.images,
     "glue": glue_section.glue,
     "embedder": embedder_section.embedder,
     "embedder_depth": depth_section.embedder,
