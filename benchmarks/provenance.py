@@ -28,7 +28,7 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     """The commit (and whether files differ from it), versions, machine and settings of a run."""
     return {
         "commit": commit(),
-        "uncommitted": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src")),
+        "uncommitted": is_changed(),
         "versions": {"python": platform.python_version()} | _versions(),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
         "settings": settings,
@@ -38,6 +38,11 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
 def commit() -> str:
     """The commit of the checkout."""
     return _git("rev-parse", "HEAD")
+
+
+def is_changed() -> bool:
+    """Whether files of the library differ from the commit's."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src"))
 
 
 def write(name: str, settings: dict[str, Any], records: list[dict[str, Any]]) -> Path:

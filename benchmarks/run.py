@@ -1,4 +1,4 @@
-"""Run experiments: `python -m benchmarks.run tables --data DIR`; finished jobs are kept, so a stopped run goes on."""
+"""Run experiments: `python -m benchmarks.run tables --data DIR`; a stopped run goes on where the commit is the same."""
 
 import argparse
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.progress import track
 
-from benchmarks.provenance import HERE, write
+from benchmarks.provenance import HERE, commit, is_changed, write
 
 
 def main() -> None:
@@ -35,9 +35,10 @@ def _single() -> None:
 
 
 def _cached(job: dict[str, Any]) -> dict[str, Any]:
-    key = hashlib.sha256(json.dumps(job, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    """The record of a job, or that of an earlier run of the very same code: a result names only one commit."""
+    key = hashlib.sha256(json.dumps([job, commit()], sort_keys=True, default=str).encode()).hexdigest()[:16]
     path = HERE / ".cache" / f"{job['name']}-{key}.json"
-    if path.exists():
+    if path.exists() and not is_changed():
         done: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return done
     record: dict[str, Any] = import_module(f"benchmarks.{job['kind']}").run(job)

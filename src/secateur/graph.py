@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from operator import attrgetter, getitem
 from typing import Any
@@ -42,6 +43,23 @@ class Traced:
     keywords: tuple[str, ...]
     fixed: Mapping[str, Any]
 
+    @cached_property
+    def calls(self) -> tuple[Node, ...]:
+        """The nodes that compute something, in order."""
+        return tuple(node for node in self.nodes if node.op == "call_function")
+
+    @cached_property
+    def fed(self) -> Mapping[str, Node]:
+        """The nodes that come in with the data, by name, in order."""
+        named = {node.name: node for node in self.nodes}
+        return {name: named[name] for name in self.inputs}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives: its first tensor, as `inference.device_of` says, without a walk over its modules."""
+        first = next((self.bound[node] for node in self.bound if node.name in self.tensors), None)
+        return device_of(self.model) if first is None else first.device
+
     @property
     def has_constants(self) -> bool:
         """Whether the graph holds values that are neither inputs nor the model's named tensors."""
@@ -75,18 +93,18 @@ class Walk:
         self._env = dict(traced.bound) | _fed(traced, arguments)
 
     def __iter__(self) -> Iterator[Node]:
-        for node in self._traced.nodes:
-            if node.op == "call_function":
-                yield node
-                for spent in self._traced.spent.get(node, ()):
-                    del self._env[spent]
-            elif node.op == "output":
-                outputs = [self._of(arg) for arg in node.args[0]]  # type: ignore[union-attr]
-                self.output = pytree.tree_unflatten(outputs, self._traced.structure)
+        spent = self._traced.spent
+        for node in self._traced.calls:
+            yield node
+            for source in spent.get(node, ()):
+                del self._env[source]
+        outputs = [self._of(arg) for arg in self._traced.nodes[-1].args[0]]  # type: ignore[union-attr]
+        self.output = pytree.tree_unflatten(outputs, self._traced.structure)
 
     def arguments(self, node: Node) -> tuple[Any, ...]:
         """The values of a node's positional arguments."""
-        return tuple(self._of(arg) for arg in node.args)
+        env = self._env
+        return tuple([env[arg] if type(arg) is Node else self._of(arg) for arg in node.args])
 
     def knows(self, node: Node) -> bool:
         """Whether a node's value is at hand, or follows from values at hand without any of the model's tensors."""
@@ -212,7 +230,6 @@ def _fed(traced: Traced, arguments: Arguments) -> dict[Node, Any]:
     Raises:
         DataError: the arguments are not like those that the model was traced with.
     """
-    device = device_of(traced.model)
     args, kwargs = arguments
     place = type(traced.model).__name__
     if set(kwargs) != set(traced.keywords):
@@ -220,15 +237,18 @@ def _fed(traced: Traced, arguments: Arguments) -> dict[Node, Any]:
         raise DataError(
             f"{place}: keyword arguments {found}, but the first batch had {known}; give every batch the same."
         )
-    flat = pytree.tree_flatten((tuple(args), {name: kwargs[name] for name in traced.keywords}))[0]
+    flat = [*args, *(kwargs[name] for name in traced.keywords)]
+    if not all(isinstance(value, Tensor) for value in flat):
+        flat = pytree.tree_leaves(flat)
     if len(flat) != len(traced.inputs):
         raise DataError(
             f"{place}: {len(flat)} inputs, but the first batch had {len(traced.inputs)}; give every batch as many."
         )
-    for name, value in zip(traced.inputs, flat, strict=True):
-        if name in traced.fixed and value != traced.fixed[name]:
-            raise DataError(
-                f"{place}: {name} is {value}, after {traced.fixed[name]}; give it as a tensor if it may change."
-            )
     given = dict(zip(traced.inputs, flat, strict=True))
-    return {node: moved(given[node.name], device) for node in traced.nodes if node.name in given}
+    for name, expected in traced.fixed.items():
+        if name in given and given[name] != expected:
+            raise DataError(
+                f"{place}: {name} is {given[name]}, after {expected}; give it as a tensor if it may change."
+            )
+    device = traced.device
+    return {traced.fed[name]: moved(value, device) for name, value in given.items()}

@@ -1,0 +1,41 @@
+"""Benchmarks go on where they were stopped, but a result that names a commit holds nothing of another one."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from benchmarks import run as runs
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often the job of a made-up benchmark was run, in a folder of its own."""
+    calls = {"runs": 0}
+
+    def once(job: dict[str, object]) -> dict[str, int]:
+        calls["runs"] += 1
+        return {"run": calls["runs"]}
+
+    monkeypatch.setitem(sys.modules, "benchmarks.made_up", SimpleNamespace(run=once))
+    monkeypatch.setattr(runs, "HERE", tmp_path)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("later", "changed", "expected"),
+    [("a", False, 1), ("b", False, 2), ("a", True, 2)],
+    ids=["same", "other", "edited"],
+)
+def test_a_finished_job_is_kept_for_the_same_code_alone(
+    counted: dict[str, int], monkeypatch: pytest.MonkeyPatch, later: str, changed: bool, expected: int
+) -> None:
+    job = {"name": "made_up", "kind": "made_up"}
+    monkeypatch.setattr(runs, "is_changed", lambda: False)
+    monkeypatch.setattr(runs, "commit", lambda: "a")
+    first = runs._cached(job)
+    monkeypatch.setattr(runs, "commit", lambda: later)
+    monkeypatch.setattr(runs, "is_changed", lambda: changed)
+    again = runs._cached(job)
+    assert counted["runs"] == expected
+    assert (again == first) == (expected == 1)
