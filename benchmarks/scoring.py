@@ -33,7 +33,10 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _times(job: dict[str, Any]) -> dict[str, Any]:
-    """Plain forward passes and scoring with all methods, in turns: medians of processor seconds, and their ratio."""
+    """Plain forward passes and scoring with all methods, in turns: processor seconds, and their ratios in each round.
+
+    A machine that is shared is quick and slow by turns of seconds, so what is compared was run side by side.
+    """
     shape = job["network"]
     torch.manual_seed(0)
     model = zoo.build("mlp", **{**shape, "hidden": tuple(shape["hidden"])})
@@ -52,22 +55,27 @@ def _times(job: dict[str, Any]) -> dict[str, Any]:
 
     calls = {"forward": plain, "all methods": lambda: score_all(model, sites, task, chosen)}
     calls |= {m.name: lambda m=m: sc.score(model, sites, task, m) for m in chosen}
-    seconds = _in_turns(calls, job["repeats"])
+    torch.zeros(1 << 21)  # 8 MiB, freed: glibc then keeps freed memory, else every batch is paid in page faults
+    rounds = _in_turns(calls, job["repeats"])
+    medians = {name: statistics.median(times) for name, times in rounds.items()}
+    ratios = {name: [a / b for a, b in zip(rounds[name], rounds["forward"], strict=True)] for name in rounds}
     return {
         "part": "times",
-        "seconds": seconds,
-        "ratio": {name: value / seconds["forward"] for name, value in seconds.items()},
+        "seconds": medians,
+        "ratio": {name: statistics.median(each) for name, each in ratios.items()},
+        "quartiles": {name: statistics.quantiles(each, n=4)[::2] for name, each in ratios.items()},
     }
 
 
-def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Processor seconds of every call, round after round; a first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats + 1):
         for name, call in calls.items():
             begun = time.process_time()
             call()
             times[name].append(time.process_time() - begun)
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: values[1:] for name, values in times.items()}
 
 
 def _streamed(job: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,15 @@ def scoring(result: Result) -> str:
     times = next(record for record in result["records"] if record["part"] == "times")
     streams = [record for record in result["records"] if record["part"] == "streaming"]
     shape, rows = result["settings"]["network"], result["settings"]["data"]["rows"]
-    costs = [[name, f"{times['seconds'][name]:.3f}", f"{ratio:.2f}"] for name, ratio in times["ratio"].items()]
+    costs = [
+        [
+            name,
+            f"{times['seconds'][name]:.3f}",
+            f"{ratio:.2f}",
+            " to ".join(f"{q:.2f}" for q in times["quartiles"][name]),
+        ]
+        for name, ratio in times["ratio"].items()
+    ]
     memory = [
         [
             f"{s['rows']:,}",
@@ -30,9 +38,10 @@ def scoring(result: Result) -> str:
             "## What scoring costs",
             "",
             f"A network of {widths(shape['hidden'])} hidden neurons on {rows:,} rows, beside the plain forward passes over the same rows; "
-            f"medians of {result['settings']['repeats']} runs in turns, processor seconds of one thread, tracing included. `all methods` shares one pass.",
+            f"{result['settings']['repeats']} rounds in turns, processor seconds of one thread, tracing included: medians, and the quartiles of the ratios within "
+            "a round. `all methods` shares one pass.",
             "",
-            table(["", "seconds", "× forward"], costs),
+            table(["", "seconds", "× forward", "middle half"], costs),
             "",
             "Scoring (`dense`) over a generated table that is read in chunks (`stream=1`): memory does not grow with the rows.",
             "",

@@ -13,9 +13,9 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often the job of a made-up benchmark was run, in a folder of its own."""
     calls = {"runs": 0}
 
-    def once(job: dict[str, object]) -> dict[str, int]:
+    def once(job: dict[str, object]) -> dict[str, object]:
         calls["runs"] += 1
-        return {"run": calls["runs"]}
+        return job | {"run": calls["runs"]}
 
     monkeypatch.setitem(sys.modules, "benchmarks.made_up", SimpleNamespace(run=once))
     monkeypatch.setattr(runs, "HERE", tmp_path)
