@@ -1,7 +1,6 @@
 """What scoring costs beside the plain forward passes, and how memory grows with the rows of a streamed table."""
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -109,7 +108,9 @@ def _score_file(path: str) -> dict[str, float]:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The peak memory of this program alone; `ru_maxrss` would begin with that of the process that started it."""
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) / 1024
 
 
 if __name__ == "__main__":
