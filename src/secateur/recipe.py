@@ -1,7 +1,7 @@
 """A recipe: the line's loops as data, in Python or TOML."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -180,22 +180,22 @@ def read(path: Path) -> Recipe:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def from_dict(data: Mapping[str, Any]) -> Recipe:
-    """The recipe in a mapping of the shape that `to_dict` gives and TOML files have.
+def from_dict(data: Mapping[str, Any], own: Sequence[Method] = ()) -> Recipe:
+    """The recipe in a mapping of the shape that `to_dict` gives and TOML files have; `own` are known by name as well.
 
     Raises:
         SettingsError: it holds an unknown or impossible setting.
     """
     try:
-        return _recipe(data)
+        return _recipe(data, own)
     except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"the recipe has a setting of the wrong type: {error}.") from error
 
 
-def _recipe(data: Mapping[str, Any]) -> Recipe:
+def _recipe(data: Mapping[str, Any], own: Sequence[Method]) -> Recipe:
     check_keys("recipe", data, ("stage", "max_drop", "from_scratch"))
     given = data.get("stage", {})
-    stages = tuple(_stage(stage) for stage in (given if isinstance(given, list | tuple) else [given]))
+    stages = tuple(_stage(stage, own) for stage in (given if isinstance(given, list | tuple) else [given]))
     control = data.get("from_scratch")
     drop = data.get("max_drop")
     return Recipe(stages, None if drop is None else float(drop), None if control is None else recovery_of(control))
@@ -211,7 +211,7 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return data
 
 
-def _stage(data: Mapping[str, Any]) -> Stage:
+def _stage(data: Mapping[str, Any], own: Sequence[Method]) -> Stage:
     known = (*BUDGETS, "of", "relative", "method", "settings", "rounds", "compensate", "recover", "distil", "protect")
     more = ("one_by_one", "multiple_of", "become", "fold", "to_the_end", "stability", "batch_size", "threads")
     check_keys("stage", data, (*known, *more))
@@ -223,7 +223,7 @@ def _stage(data: Mapping[str, Any]) -> Stage:
     if isinstance(protect, str):
         raise SettingsError(f"protect is {protect!r}; give a list of patterns.")
     return Stage(
-        method=methods.get(data.get("method", "dense"), **data.get("settings", {})),
+        method=_method(data.get("method", "dense"), data.get("settings", {}), own),
         budget=budget_of(data) or Share(0.5),
         rounds=rounds,
         compensate=data.get("compensate", "reconstruct"),
@@ -239,8 +239,13 @@ def _stage(data: Mapping[str, Any]) -> Stage:
     )
 
 
+def _method(name: str, settings: Mapping[str, Any], own: Sequence[Method]) -> Method:
+    given = next((method for method in own if method.name == name), None)
+    return methods.get(name, **settings) if given is None else replace(given, **settings)  # type: ignore[type-var]
+
+
 def _stage_data(stage: Stage) -> dict[str, Any]:
-    data: dict[str, Any] = {"method": stage.method.name}
+    data: dict[str, Any] = {"method": methods.address(stage.method)}
     settings = {f.name: getattr(stage.method, f.name) for f in fields(stage.method)}  # type: ignore[arg-type]
     if settings:
         data["settings"] = settings

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from secateur import data
-from secateur.data.functions import find_function
 from secateur.errors import DataError, SettingsError, UnknownNameError
+from secateur.userfile import find
 
 MINE = """
 from __future__ import annotations
@@ -62,8 +62,7 @@ def mine(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("beside", "secateur_file_mine", "secateur_file_broken"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delitem(sys.modules, "beside", raising=False)
 
 
 def test_a_task_tells_what_its_first_batch_shows(mine: Path) -> None:
@@ -121,12 +120,12 @@ def test_a_file_that_cannot_be_imported_is_refused_and_forgotten(tmp_path: Path,
     path = tmp_path / "broken.py"
     path.write_text(text)
     with pytest.raises(SettingsError, match=words):
-        find_function(path, "task")
-    assert "secateur_file_broken" not in sys.modules
+        find(path, "task")
+    assert not [name for name in sys.modules if name.startswith("secateur_file_broken")]
 
 
 def test_a_file_never_takes_the_place_of_a_library(tmp_path: Path) -> None:
     path = tmp_path / "torch.py"
     path.write_text("def build(): return 3\n")
-    assert find_function(path, "build")() == 3
+    assert find(path, "build")() == 3
     assert sys.modules["torch"] is torch

@@ -22,7 +22,12 @@ _place = partial(typer.Option, rich_help_panel="Folder")
 class Lists:
     """What is tried, as written."""
 
-    methods: Annotated[str, _tried(metavar="NAMES", help="See `secateur methods`, such as ocnna,magnitude,chance.")]
+    methods: Annotated[
+        str,
+        _tried(
+            metavar="NAMES", help="See `secateur methods`, such as ocnna,magnitude,chance; or your own, FILE.py:CLASS."
+        ),
+    ]
     compensate: Annotated[
         str, _tried(metavar="HOWS", help="none, mean, least_squares or reconstruct, before training.")
     ] = "reconstruct"

@@ -65,7 +65,10 @@ class Given:
 class Choice:
     """The method and its settings."""
 
-    method: Annotated[str | None, _method(metavar="NAME", help="See `secateur methods`.", show_default="dense")] = None
+    method: Annotated[
+        str | None,
+        _method(metavar="NAME", help="See `secateur methods`; or your own, FILE.py:CLASS.", show_default="dense"),
+    ] = None
     set: Annotated[
         list[str], _method("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = field(default_factory=list)

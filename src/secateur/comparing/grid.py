@@ -78,7 +78,7 @@ def in_words(budget: Mapping[str, Any]) -> str:
 
 def named(method: Method) -> str:
     """A method's name, with the settings that are not as usual."""
-    usual = methods.get(method.name)
+    usual = type(method)()
     names = [one.name for one in fields(method) if one.name != SEED]  # type: ignore[arg-type]
     odd = [f"{name}={value}" for name in names if (value := getattr(method, name)) != getattr(usual, name)]
     return f"{method.name} ({', '.join(odd)})" if odd else method.name

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ from secateur.plan import Plan, to_json
 from secateur.recipe import from_dict
 from secateur.report.layers import in_words
 from secateur.result import Event, Measurement, Step
+from secateur.scores import Method
 from secateur.task import Task
 
 Watch = Callable[[Event], None] | None
@@ -57,8 +58,10 @@ def subject_of(model: nn.Module, task: Task) -> Subject:
     return Subject(model, task, measured)
 
 
-def try_cell(subject: Subject, cell: Cell, *, watch: Watch = None) -> Tried:
+def try_cell(subject: Subject, cell: Cell, *, own: Sequence[Method] = (), watch: Watch = None) -> Tried:
     """What comes of a cell on one torch thread; the same wherever and after whatever else it is tried.
+
+    `own` are methods that cells may name beside those of the package.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed, in recovery too.
@@ -68,7 +71,7 @@ def try_cell(subject: Subject, cell: Cell, *, watch: Watch = None) -> Tried:
         return Tried(Trial(cell, failure=cell.refusal))
     try:
         with _alone(cell.seed or 0):
-            found = _tried(subject, cell, watch)
+            found = _tried(subject, cell, own, watch)
     except CompressionError as error:
         trial = Trial(cell, failure=_in_a_line(str(error)), seconds=time.process_time() - began)
         return Tried(trial, is_final=not isinstance(error, FileError))
@@ -78,8 +81,8 @@ def try_cell(subject: Subject, cell: Cell, *, watch: Watch = None) -> Tried:
     return replace(found, trial=replace(found.trial, seconds=time.process_time() - began))
 
 
-def _tried(subject: Subject, cell: Cell, watch: Watch) -> Tried:
-    model, task, recipe = subject.model, subject.task, from_dict(cell.recipe)
+def _tried(subject: Subject, cell: Cell, own: Sequence[Method], watch: Watch) -> Tried:
+    model, task, recipe = subject.model, subject.task, from_dict(cell.recipe, own)
     run = Run(model, task, recipe, watch, clocks_for(model, task, recipe))
     start = Progress(subject.model, Plan(method=""), (Step("original", 0, subject.untouched),))
     line = walked(start, run)

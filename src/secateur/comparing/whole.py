@@ -14,6 +14,7 @@ from secateur.comparison import Comparison, Trial
 from secateur.measurement import measure_latency
 from secateur.pipeline import versions
 from secateur.result import Event
+from secateur.scores import Method
 from secateur.task import Task
 
 Watch = Callable[[Event], None] | None
@@ -30,11 +31,12 @@ def compare(model: nn.Module, task: Task, grid: Grid, *, watch: Watch = None) ->
         KeyboardInterrupt: Ctrl-C was pressed, in recovery too.
     """
     subject, cells = subject_of(model, task), grid.cells
+    own = [method for method in grid.methods if isinstance(method, Method)]
     tried = []
     for number, cell in enumerate(cells):
         if watch is not None:
             watch(Event("cells", number, len(cells)))
-        tried.append(try_cell(subject, cell, watch=watch))
+        tried.append(try_cell(subject, cell, own=own, watch=watch))
     plans = {one.trial.shape: one.plan for one in tried if one.plan is not None}
     return concluded(subject, timed(model, task, [one.trial for one in tried], plans))
 

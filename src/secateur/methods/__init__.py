@@ -4,13 +4,15 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from torch import nn
 
+from secateur import userfile
 from secateur.calibration import Watch, calibrate_all
 from secateur.errors import SettingsError, UnknownNameError
-from secateur.scores import Method, Observing, Scores
+from secateur.scores import Granularity, Method, Observing, Scores
 from secateur.sites import Sites
 from secateur.task import Task
 
@@ -21,15 +23,16 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str, **settings: Any) -> Method:
-    """The method of a name, with settings in place of its defaults.
+    """The method of a name, or the class at `FILE.py:CLASS`, with settings in place of its defaults.
 
     Raises:
         UnknownNameError: no such method, or no such setting.
-        SettingsError: a setting is outside its range.
+        SettingsError: a setting is outside its range, or what the file names is no method.
     """
-    if name not in names():
+    written = userfile.split(name)
+    if written is None and name not in names():
         raise UnknownNameError("method", name, names())
-    method: Method = importlib.import_module(f"{__name__}.{name}").METHOD
+    method: Method = importlib.import_module(f"{__name__}.{name}").METHOD if written is None else _own(*written)
     known = [field.name for field in dataclasses.fields(method)]  # type: ignore[arg-type]
     for setting in settings:
         if setting not in known:
@@ -39,6 +42,22 @@ def get(name: str, **settings: Any) -> Method:
                 else SettingsError(f"{name}: it has no settings, so {setting} cannot be given.")
             )
     return dataclasses.replace(method, **settings)  # type: ignore[type-var]
+
+
+def address(method: Method) -> str:
+    """What `get` finds a method's class by: its name, or the file of a user's own."""
+    return userfile.address_of(type(method)) or method.name
+
+
+def _own(path: Path, name: str) -> Method:
+    """The method that a class in a user's file makes."""
+    kind = userfile.find(path, name, "method")
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and userfile.address_of(kind)):
+        raise SettingsError(f"{path}: {name} is no dataclass of this file, which a method has to be.")
+    method = userfile.call(kind, f"{path}:{name}", {})
+    if not isinstance(method, Method) or method.granularity not in get_args(Granularity):
+        raise SettingsError(f"{path}: {name} lacks name, granularity or score, which a method has.")
+    return method
 
 
 def score(model: nn.Module, sites: Sites, task: Task, method: Method | str, *, watch: Watch = None) -> Scores:

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from secateur import huggingface, storage, zoo
-from secateur.data.functions import call, find_function
 from secateur.errors import ModelError
 from secateur.plan import Plan
 from secateur.sources import libraries
 from secateur.sources.addresses import FromFile, FromHub, FromLibrary, FromZoo, filled_in, known, parse
 from secateur.tracing import Example
+from secateur.userfile import call, find
 
 Shape = Mapping[str, int | None]
 
@@ -35,7 +35,7 @@ def build(address: str, seed: int, shape: Shape) -> nn.Module:
             case FromLibrary(library, name, options):
                 return libraries.build(library, name, options)
             case FromFile(path, function):
-                return _checked(call(find_function(path, function), address, known(shape) | {"seed": seed}), address)
+                return _checked(call(find(path, function), address, known(shape) | {"seed": seed}), address)
 
 
 def original(address: str, seed: int, shape: Shape) -> nn.Module:

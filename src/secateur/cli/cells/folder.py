@@ -106,7 +106,8 @@ class CellFolder:
 
 def key_of(cell: Cell, content: Mapping[str, Any]) -> str:
     """The name of a cell's content: its recipe, and all else that decides what becomes of it."""
-    text = json.dumps([cell.recipe or asdict(cell), dict(content), _version()], sort_keys=True)
+    files = [fingerprint(stage["method"]) for stage in cell.recipe.get("stage", ()) if ":" in stage["method"]]
+    text = json.dumps([cell.recipe or asdict(cell), *files, dict(content), _version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

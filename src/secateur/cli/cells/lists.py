@@ -43,11 +43,12 @@ def _with_settings(names: Sequence[str], written: Sequence[str]) -> tuple[Method
     """The methods, with the settings written as METHOD.NAME=VALUE."""
     settings: dict[str, list[str]] = {name: [] for name in names}
     for text in written:
-        name, dot, setting = text.partition(".")
-        if not dot or "=" in name:
+        name, dot, setting = text.partition("=")[0].rpartition(".")
+        if not dot or "=" not in text:
             raise SettingsError(f"--set {text!r}: write METHOD.NAME=VALUE, such as --set magnitude.p=1.")
         if name not in settings:
             raise UnknownNameError(f"method among --methods (--set {text})", name, names)
+        setting = text.removeprefix(f"{name}.")
         settings[name].append(setting)
     return tuple(method_of(Choice(name, settings[name])) for name in names)
 
