@@ -41,8 +41,8 @@ def commit() -> str:
 
 
 def is_changed() -> bool:
-    """Whether files of the library differ from the commit's."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src"))
+    """Whether files of the library, or of the benchmarks but their results, differ from the commit's."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", "src", "benchmarks/*.py"))
 
 
 def write(name: str, settings: dict[str, Any], records: list[dict[str, Any]]) -> Path:
@@ -77,7 +77,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git(*args: str) -> str:
-    return subprocess.run(["git", *args], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(["git", *args], cwd=HERE.parent, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cpu() -> str:

@@ -4,10 +4,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from secateur.result import Latency, Measurement, Step
+from secateur.result import TEST, Latency, Measurement, Step
 
 FORMAT = 1
-TEST = "test_"  # figures on the test data start so
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ def costs_of(traced: Traced) -> tuple[TensorCost, ...]:
 
 
 def rows_of(traced: Traced) -> int:
-    """How many rows the example has."""
+    """How many rows the example has: the first axis of the first input that has one, as everywhere."""
     shapes = [shape_of(node) for node in traced.nodes if node.name in traced.inputs]
-    return max((shape[0] for shape in shapes if shape), default=1)
+    return next((shape[0] for shape in shapes if shape), 1)
 
 
 def _positions(node: Node, spatial: int) -> int:
@@ -69,6 +69,6 @@ def weight_of(node: Node, traced: Traced) -> str | None:
 
 def origin_of(weight: Any, traced: Traced) -> str | None:
     """The parameter that an argument is, transposed or not."""
-    while isinstance(weight, Node) and operator_of(weight) in _TURNS:
+    while isinstance(weight, Node) and weight.op == "call_function" and operator_of(weight) in _TURNS:
         weight = weight.args[0]
     return traced.tensors.get(weight.name) if isinstance(weight, Node) else None

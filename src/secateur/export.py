@@ -14,17 +14,8 @@ from secateur import onnxfile
 from secateur.errors import ExportError
 from secateur.files import replacing
 from secateur.inference import Predict, device_of, evaluating, moved
-from secateur.programs import (
-    FAILURES,
-    free_sizes,
-    free_tokens,
-    has_tokens,
-    program_of,
-    quiet,
-    reason_of,
-    tensors_in,
-)
-from secateur.task import Arguments
+from secateur.programs import FAILURES, free_sizes, free_tokens, has_tokens, program_of, quiet, reason_of
+from secateur.task import Arguments, rows_in, tensors_in
 from secateur.tracing import Example, arguments_of_example
 
 TOLERANCE = 1e-4  # of an output's largest value
@@ -113,7 +104,7 @@ def _output(predict: Predict, given: Arguments) -> Any:
     try:
         return predict(given)
     except FAILURES as error:
-        place = f"the model itself fails on {len(tensors_in(given)[0])} rows"
+        place = f"the model itself fails on {rows_in(given)} rows"
         raise ExportError(
             f"{place}: {reason_of(error)}; give an example that fits it, and let it take any batch."
         ) from error
@@ -144,7 +135,7 @@ def _difference(found: list[Tensor], wanted: list[Tensor], given: Arguments, pat
     Raises:
         ExportError: their shapes differ, or their values by too much.
     """
-    place = f"{path}: on {len(tensors_in(given)[0])} rows"
+    place = f"{path}: on {rows_in(given)} rows"
     shapes, wanted_shapes = ([list(tensor.shape) for tensor in tensors] for tensors in (found, wanted))
     if shapes != wanted_shapes:
         raise ExportError(

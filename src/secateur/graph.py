@@ -207,11 +207,6 @@ def _shape(value: Tensor) -> tuple[int, ...]:
     return tuple(int(size.node.hint) if isinstance(size, torch.SymInt) else int(size) for size in sizes)
 
 
-def tensors_in(values: Any) -> list[Tensor]:
-    """The tensors in arguments or outputs of any structure."""
-    return [value for value in pytree.tree_flatten(values)[0] if isinstance(value, Tensor)]
-
-
 def _spent(nodes: tuple[Node, ...]) -> dict[Node, tuple[Node, ...]]:
     """For every node, the values that nobody needs after it."""
     last: dict[Node, Node] = {}

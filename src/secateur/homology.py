@@ -35,9 +35,7 @@ def deaths(clouds: Float[Tensor, "points units dims"]) -> Float[Tensor, "units p
     return torch.cat([_ordered(merges) for merges in _merges(clouds)])
 
 
-def summary(
-    clouds: Float[Tensor, "points units dims"], how: Literal["max", "total", "entropy", "quantile"], quantile: float
-) -> Float64[Tensor, " units"]:
+def summary(clouds: Float[Tensor, "points units dims"], how: Summary, quantile: float) -> Float64[Tensor, " units"]:
     """One number for every unit's diagram; 0 where there is one point, or all coincide.
 
     `max` is the distance at which everything has merged, `total` the sum of all deaths, `entropy` the persistent
@@ -98,7 +96,7 @@ class Cloud:
 
 
 def summaries(
-    clouds: Mapping[str, Sequence[Cloud]], how: Literal["max", "total", "entropy", "quantile"], quantile: float = 0.95
+    clouds: Mapping[str, Sequence[Cloud]], how: Summary, quantile: float = 0.95
 ) -> dict[str, Float64[Tensor, " units"]]:
     """For every site, the mean of its layers' summaries."""
     return {
@@ -160,9 +158,7 @@ def _mean_map(
     return (maps.mean(-2) * tokens[:, None])[some].sum(-1) / found[some, None]
 
 
-def _summarised(
-    merges: Float[Tensor, "units merges"], how: Literal["max", "total", "entropy", "quantile"], quantile: float
-) -> Float64[Tensor, " units"]:
+def _summarised(merges: Float[Tensor, "units merges"], how: Summary, quantile: float) -> Float64[Tensor, " units"]:
     match how:
         case "max":
             return merges.amax(-1).double()

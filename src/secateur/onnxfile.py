@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from secateur.errors import ExportError
-from secateur.programs import FAILURES, quiet, reason_of, tensors_in
-from secateur.task import Arguments
+from secateur.programs import FAILURES, quiet, reason_of
+from secateur.task import Arguments, tensors_in
 
 BATCH, TOKENS = "batch", "tokens"
 OPSET = 18  # the exporter's lowest: it converts nothing, and every onnxruntime since 1.14 reads it

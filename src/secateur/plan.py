@@ -104,9 +104,9 @@ class LayerEdit:
 
     `action` is `identity`, `on_off`, `affine` (an activation made linear), `fold` (linear layers merged exactly),
     `padding` (moved to an earlier layer), `collapse` (a stretch replaced by one fitted operator), `drop`, or `mask`
-    (nothing but zeros in the weights that lead to an activation). `score` and
-    `rank` (0 = lowest) are those by which it was chosen, NaN and -1 where it was not by a score; `error` is the share
-    of the variance that a fit leaves unexplained, NaN where nothing was fitted.
+    (nothing but zeros in the weights that lead to an activation). `score` and `rank` (0 = lowest) are those by which it
+    was chosen, NaN and -1 where it was not by a score; `error` is the share of the variance that a fit leaves
+    unexplained, NaN where nothing was fitted.
     """
 
     name: str

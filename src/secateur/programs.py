@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx import Node
 
 from secateur import einsums
 from secateur.errors import ExportError, ModelError
-from secateur.task import Arguments
+from secateur.task import Arguments, tensors_in
 
 # what torch.export raises for a forward that it cannot follow, and a program for arguments that it cannot take
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
@@ -82,11 +81,6 @@ def free_tokens(program: ExportedProgram) -> bool:
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     sizes: list[Any] = [value.shape[1] for value in values if isinstance(value, Tensor) and has_tokens(value)]
     return bool(sizes) and all(isinstance(size, torch.SymInt) and size.node.expr.free_symbols for size in sizes)
-
-
-def tensors_in(values: Any) -> list[Tensor]:
-    """The tensors in nested tuples, lists and dicts, in order."""
-    return [value for value in pytree.tree_leaves(values) if isinstance(value, Tensor)]
 
 
 @contextmanager

@@ -29,9 +29,8 @@ class Stage:
 
     The budget is for the whole stage; each round does an equal part of it (`Below`, whole numbers of `Params` and
     `Macs`, and milliseconds: all of it). `protect` holds patterns of sites that lose nothing. `one_by_one` scores anew
-    after each site.
-    `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site; see `select`.
-    `stability` scores two halves of the data as well, at the price of one more pass in each round.
+    after each site. `distil` recovers with the original as teacher. `multiple_of` rounds what is left of every site
+    (see `select`). `stability` scores two halves of the data as well, at the price of one more pass in each round.
     With a method of layers, `become` says what those that go turn into (see `replace_layers`): by default `collapse`
     for `linear_fit`, `drop` for `block_influence`, `affine` for the others. Compensation then is `reconstruct` or none;
     and `fold` merges what has become linear wherever that is exact and does not cost more. `to_the_end` takes one layer
@@ -218,8 +217,9 @@ def _stage(data: Mapping[str, Any], own: Sequence[Method]) -> Stage:
     rounds, recover, protect = data.get("rounds", 1), data.get("recover", {}), data.get("protect", ())
     if not isinstance(rounds, int):
         raise SettingsError(f"rounds is {rounds!r}; give a whole number from 1 up.")
-    if not isinstance(data.get("fold", True), bool):
-        raise SettingsError(f"fold is {data['fold']!r}; give true or false.")
+    for name in ("fold", "distil", "one_by_one", "to_the_end", "stability"):
+        if not isinstance(data.get(name, False), bool):
+            raise SettingsError(f"{name} is {data[name]!r}; give true or false.")
     if isinstance(protect, str):
         raise SettingsError(f"protect is {protect!r}; give a list of patterns.")
     return Stage(

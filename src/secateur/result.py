@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from secateur.plan import Plan
 
 FORMAT = 1
+TEST = "test_"  # names of figures on the test data start so
 Model = TypeVar("Model")
 
 

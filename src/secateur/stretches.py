@@ -135,7 +135,7 @@ class _Graph:
             return None
         region = self._between(first, last)
         modules = self._leaves(region)
-        if region is None or modules is None:
+        if modules is None:
             return None
         source = first.args[0]
         assert isinstance(source, Node)
@@ -162,7 +162,7 @@ class _Graph:
             if len([source for source in node.all_input_nodes if self._is_data(source)]) != 1:
                 return None
 
-    def _between(self, first: Node, last: Node) -> tuple[Node, ...] | None:
+    def _between(self, first: Node, last: Node) -> tuple[Node, ...]:
         """The nodes from one linear operation to another, with the norm behind it that nobody else comes before."""
         region, node = [first], first
         while node is not last:
@@ -173,14 +173,14 @@ class _Graph:
             region.append(readers[0])
         return tuple(region)
 
-    def _leaves(self, region: Sequence[Node] | None) -> tuple[str, ...] | None:
+    def _leaves(self, region: Sequence[Node]) -> tuple[str, ...] | None:
         """The modules whose calls make up a chain of nodes; None where one is no call of a module of its own."""
         paths: dict[str, None] = {}
-        for node in region or ():
+        for node in region:
             stack = list((node.meta.get("nn_module_stack") or {}).values())
             path = str(stack[-1][0]) if stack else ""
             tensors = [one for one in self.calls.get(path, ()) if self._is_data(one)]
-            if not set(tensors) <= set(region or ()) or not tensors:
+            if not set(tensors) <= set(region) or not tensors:
                 return None
             paths[path] = None
         return tuple(paths) or None

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from secateur import width
 from secateur.errors import ExactnessError, PlanError, first_line
-from secateur.graph import Traced, tensors_in
+from secateur.graph import Traced
 from secateur.inference import evaluating
 from secateur.plan import Certificate, Plan
 from secateur.programs import FAILURES
 from secateur.reading import silenced
 from secateur.replay import check_complete, replay_
 from secateur.sites import Sites
-from secateur.task import Arguments, Task
+from secateur.task import Arguments, Task, rows_in, tensors_in
 from secateur.tracing import Example, arguments_of_example, retraced, sites_for, trace
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -94,7 +94,7 @@ class Original:
     @cached_property
     def in_double(self) -> "Original":
         """A copy in float64."""
-        model, arguments = width.doubled(self.traced.model), _double(self.arguments)
+        model, arguments = width.doubled(self.traced.model), doubled(self.arguments)
         with evaluating(model) as predict:
             outputs = tensors_in(predict(arguments))
         return Original(retraced(self.traced, model, arguments, outputs), arguments, tuple(outputs))
@@ -135,33 +135,41 @@ def _compared(small: nn.Module, original: Original, sites: Sites, plan: Plan) ->
                 f"{place}: the cut network does not run: {first_line(error)}; its forward {_SIZES}."
             ) from error
         wanted = tensors_in(silenced(traced, sites, plan.removed, arguments))
-    worst = _largest(_differences(found, wanted, place))
-    scale = _largest([w[w.isfinite()] for w in wanted])  # infinite are places that are masked out
+    network, remedy = f"{place}: the cut network", f"its forward {_SIZES}"
+    worst = largest(differences(found, wanted, network, remedy))
+    scale = largest([w[w.isfinite()] for w in wanted])  # infinite are places that are masked out
     dtype = wanted[0].dtype
     relative = worst / scale if scale > 0 else worst
-    inputs = f"{len(tensors_in(arguments)[0])} rows of calibration data or example"
+    inputs = f"{rows_in(arguments)} rows of calibration data or example"
     tolerance = TOLERANCE.get(dtype, COARSE_TOLERANCE)
     certificate = Certificate(worst, relative, tolerance, inputs, str(dtype).removeprefix("torch."))
-    return certificate, _largest(_differences(original.outputs, wanted, place))
+    return certificate, largest(differences(original.outputs, wanted, network, remedy))
 
 
-def _differences(found: Sequence[Tensor], wanted: Sequence[Tensor], place: str) -> list[Tensor]:
-    for f, w in zip(found, wanted, strict=True):
-        if f.shape != w.shape:
-            shapes = f"{list(f.shape)}, the original {list(w.shape)}"
-            raise ExactnessError(f"{place}: the cut network puts out {shapes}; its forward {_SIZES}.")
+def differences(found: Sequence[Tensor], wanted: Sequence[Tensor], network: str, remedy: str) -> list[Tensor]:
+    """What a network's outputs differ by from those that are wanted, in float64; nothing where both are infinite alike.
+
+    Raises:
+        ExactnessError: the shapes differ.
+    """
+    shapes = [[list(tensor.shape) for tensor in tensors] for tensors in (found, wanted)]
+    if shapes[0] != shapes[1]:
+        ours, original = (each[0] if len(each) == 1 else each for each in shapes)
+        raise ExactnessError(f"{network} puts out {ours}, the original {original}; {remedy}.")
     return [torch.where(f == w, 0.0, f.double() - w.double()) for f, w in zip(found, wanted, strict=True)]
 
 
-def _largest(tensors: list[Tensor]) -> float:
+def largest(tensors: list[Tensor]) -> float:
     """The largest absolute entry; NaN if one is."""
-    largest = [tensor.double().abs().max().cpu() for tensor in tensors if tensor.numel()]
-    return float(torch.stack(largest).max()) if largest else 0.0
+    found = [tensor.double().abs().max().cpu() for tensor in tensors if tensor.numel()]
+    return float(torch.stack(found).max()) if found else 0.0
 
 
-def _double(arguments: Arguments) -> Arguments:
-    def doubled(value: Any) -> Any:
+def doubled(arguments: Arguments) -> Arguments:
+    """A model's arguments in float64."""
+
+    def double(value: Any) -> Any:
         return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
-    doubled_arguments: Arguments = pytree.tree_map(doubled, arguments)
-    return doubled_arguments
+    found: Arguments = pytree.tree_map(double, arguments)
+    return found

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+import torch.utils._pytree as pytree
 from torch import Tensor
 
 from secateur.errors import DataError
@@ -134,8 +135,7 @@ class Task:
 
     def example(self, rows: int = 2) -> Arguments:
         """The arguments of a model for the first rows of the calibration data, to trace with."""
-        args, kwargs = self.arguments(next(self.batches("calibration")))
-        return tuple(_head(a, rows) for a in args), {k: _head(v, rows) for k, v in kwargs.items()}
+        return rows_at(self.arguments(next(self.batches("calibration"))), slice(rows))
 
     def evaluate(self, split: Split, predict: Callable[[Arguments], Any]) -> dict[str, float]:
         """The quality of predictions on a split, `metric` first; several processes predict a batch each in turn."""
@@ -161,6 +161,27 @@ def arguments_of(batch: Batch) -> Arguments:
     raise DataError(
         f"a batch of type {type(batch).__name__} is not understood; give (inputs, target), a dict or a tensor."
     )
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors in arguments or outputs of any structure, in order."""
+    return [value for value in pytree.tree_leaves(values) if isinstance(value, Tensor)]
+
+
+def rows_in(arguments: Arguments) -> int:
+    """How many examples a model's arguments hold: the first axis of the first tensor that has one."""
+    return next((len(tensor) for tensor in tensors_in(arguments) if tensor.dim()), 0)
+
+
+def rows_at(arguments: Arguments, places: slice) -> Arguments:
+    """Some of the examples in a model's arguments: of every tensor that holds as many as there are."""
+    rows = rows_in(arguments)
+
+    def at(value: Any) -> Any:
+        return value[places] if isinstance(value, Tensor) and value.dim() and len(value) == rows else value
+
+    found: Arguments = pytree.tree_map(at, arguments)
+    return found
 
 
 def target_of(batch: Batch) -> Tensor:
@@ -256,10 +277,6 @@ def _divergence(student: Any, teacher: Any, temperature: float) -> Tensor:
 def _other_classes(student: Any, teacher: Any) -> Tensor:
     """The share of rows for which two networks name different classes."""
     return (scores_of(student).argmax(-1) != scores_of(teacher).argmax(-1)).double().mean()
-
-
-def _head(value: Any, rows: int) -> Any:
-    return value[:rows] if isinstance(value, Tensor) and value.dim() else value
 
 
 def _check_finite(arguments: Arguments, place: str) -> None:

@@ -17,13 +17,13 @@ from secateur.coupling import Call, Coupling, Flow, Value, follow, groups_of, si
 from secateur.coupling.counts import GROUPS, OUTPUTS, SIZES
 from secateur.einsums import Unfolded
 from secateur.errors import ModelError, PlanError, first_line
-from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, tensors_in, traced_of
+from secateur.graph import Traced, module_of, number_of, operator_of, shape_of, shapes_of, traced_of
 from secateur.inference import Predict, device_of, evaluating
 from secateur.plan import Plan
 from secateur.programs import FAILURES, NO_VALUES, check_sizes, has_tokens, in_code, quiet, reason_of, unfused_attention
 from secateur.sites import Pinned, Sites, TensorCost
 from secateur.soundness import baked, check_inputs, check_model, described
-from secateur.task import Arguments, Task
+from secateur.task import Arguments, Task, tensors_in
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any] | Task
 

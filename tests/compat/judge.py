@@ -16,10 +16,10 @@ from compat.running import limit_memory, say, timed
 from compat.sight import call, open_eyes_
 from compat.silence import UnknownNormError, silenced
 from secateur.errors import CompressionError, first_line
-from secateur.graph import tensors_in
 from secateur.plan import Plan
 from secateur.sites import Site, Sites
 from secateur.surgery import certified
+from secateur.task import tensors_in
 
 SEEDS = (0, 1)
 SHARE = 0.25

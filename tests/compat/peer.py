@@ -18,7 +18,7 @@ from compat.running import limit_memory, say, timed
 from compat.sight import call, open_eyes_
 from compat.silence import UnknownNormError, silenced
 from secateur.errors import first_line
-from secateur.graph import tensors_in
+from secateur.task import tensors_in
 
 RATIO = 0.5
 _Convs = nn.Conv1d | nn.Conv2d | nn.Conv3d

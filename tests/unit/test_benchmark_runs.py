@@ -1,10 +1,12 @@
 """Benchmarks go on where they were stopped, but a result that names a commit holds nothing of another one."""
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from benchmarks import provenance
 from benchmarks import run as runs
 
 
@@ -20,6 +22,28 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     monkeypatch.setitem(sys.modules, "benchmarks.made_up", SimpleNamespace(run=once))
     monkeypatch.setattr(runs, "HERE", tmp_path)
     return calls
+
+
+def test_an_edited_file_of_the_library_or_of_the_benchmarks_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [
+        tmp_path / "src" / "a.py",
+        tmp_path / "benchmarks" / "b.py",
+        tmp_path / "benchmarks" / "results" / "c.json",
+    ]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("1")
+    for line in ("init -q", "add .", "-c user.name=n -c user.email=e commit -qm one"):
+        subprocess.run(["git", *line.split()], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "HERE", tmp_path / "benchmarks")
+    found = []
+    for place in places:
+        place.write_text("2")
+        found.append(provenance.is_changed())
+        place.write_text("1")
+    assert found == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from compensated import FOLDS, ROWS, net, put_out_by, repaired, rows
 from secateur.budget import plan_of
 from secateur.compensation.batches import UNSEEN
 from secateur.compensation.layers import Layer, layers_of
-from secateur.compensation.proposals import Proposal, Seen, _mean, proposals
+from secateur.compensation.proposals import Proposal, Seen, _mean, candidates, chosen
 from secateur.finding import find_sites
 from secateur.stats import Gram
 from secateur.tracing import trace
@@ -53,7 +53,7 @@ def test_the_mean_is_the_best_constant() -> None:
 def test_the_regression_on_the_kept_units_is_that_of_numpy() -> None:
     model, hidden, layer, seen = one_hidden_layer((1, 2, 5))
     old = Proposal("none", as_solution(model[2], layer.kept))
-    before, best = proposals(layer, seen, model[2].weight.detach(), old, "least_squares")
+    before, best = chosen([candidates(layer, seen, model[2].weight.detach(), old, "least_squares")])
     kept = np.concatenate([hidden[:, layer.kept].numpy(), np.ones((ROWS, 1))], 1)
     taken_over = np.linalg.lstsq(kept, hidden[:, layer.gone].numpy(), rcond=None)[0]
     wanted = old.solution.numpy() + taken_over @ model[2].weight[:, layer.gone].detach().numpy().T

@@ -16,9 +16,9 @@ import secateur as sc
 from hub_models import SIZES, bert, cut, llama, vit
 from secateur import huggingface, storage
 from secateur.errors import FileError, ModelError, PlanError
-from secateur.graph import tensors_in
 from secateur.huggingface import example_of
 from secateur.programs import quiet
+from secateur.task import tensors_in
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "bert": bert,

@@ -14,7 +14,6 @@ from hub_models import IMAGES, SIZES
 from journeys import answer, assert_comes_back, cut
 from saved_nets import same_bits
 from secateur import huggingface, storage, zoo
-from secateur.graph import tensors_in
 from secateur.programs import quiet
 
 ZOO: dict[str, dict[str, Any]] = {
@@ -28,6 +27,7 @@ import sys
 sys.path.insert(0, {source!r})
 import torch
 from secateur import storage, zoo
+from secateur.task import tensors_in
 torch.set_num_threads(1)
 x, wanted = torch.load("outputs.pt")
 model = storage.load("small.safetensors", build=lambda: zoo.build({name!r}, **{options!r})).eval()

@@ -20,6 +20,7 @@ from secateur.pipeline import Progress, compress
 from secateur.plan import to_json
 from secateur.recipe import Recipe, Stage, from_dict, read, to_dict
 from secateur.recovery import Recovery
+from secateur.result import Event
 from secateur.staging import recipe_of, stages_of
 from secateur.stretches import find_layers
 from secateur.task import Task
@@ -118,6 +119,15 @@ def test_masks_that_lose_too_much_are_undone_and_layers_go_from_what_held() -> N
     assert [edit.action for edit in result.rounds[-1].plan.layers] == ["affine"]
     assert left(result.model) + 48 >= 192 - round(0.5 * 192) > left(result.model) - 48
     assert result.original.quality["accuracy"] - result.final.quality["accuracy"] <= 10.0
+
+
+def test_a_recovery_that_is_interrupted_ends_the_run_also_where_its_masks_lose_too_much() -> None:
+    def interrupt(event: Event) -> None:
+        if event.doing == "recover" and event.done == 1:
+            raise KeyboardInterrupt
+
+    result = compress(net(), TASK, Recipe(stages(2, 0.9), max_drop=-200.0), watch=interrupt)
+    assert [one.kept for one in result.rounds] == [False]
 
 
 def test_a_run_goes_on_after_any_round_to_the_same_end() -> None:

@@ -1,6 +1,7 @@
 """Users of transformers' Trainer: a task from theirs, and cuts in the middle of its training."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
 from secateur import find_sites, from_pretrained, methods, save_pretrained
-from secateur.budget import Share
+from secateur.budget import Latency, Share
 from secateur.errors import DataError, SettingsError
 from secateur.huggingface import task_of
 from secateur.huggingface.callbacks import CompressionCallback
@@ -164,6 +165,18 @@ def test_dead_units_that_go_leave_the_training_as_it_would_have_been(tmp_path: P
     batch = collate(texts(5))
     cut, uncut = (one.model.eval()(**batch).logits for one in (trainer, whole))
     torch.testing.assert_close(cut, uncut, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (Stage(methods.get("easier")), "easier, which takes layers out: a callback only cuts units"),
+        (replace(STAGE, budget=Latency(0.5, "x")), "Latency: a callback .* has no clock"),
+    ],
+)
+def test_a_stage_that_a_callback_cannot_do_is_refused_at_once(tmp_path: Path, odd: Stage, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        CompressionCallback(task_of(trainer_of(tmp_path)), odd, steps=(1,))
 
 
 @pytest.mark.parametrize("when", [{}, {"steps": (1,), "epochs": (1,)}, {"steps": (0,)}])

@@ -24,7 +24,7 @@ from secateur.result import Event
 from secateur.scores import Gates, Look, Points, Tap
 from secateur.sites import Sites
 from secateur.stats import Moments
-from secateur.task import Arguments, Task
+from secateur.task import Arguments, Task, rows_in
 from secateur.tracing import trace
 
 __all__ = ["Watch", "calibrate", "calibrate_all", "measured", "observe", "watched_layers"]
@@ -107,12 +107,6 @@ def watched_layers(model: nn.Module, sites: Sites, task: Task, tap: Tap) -> dict
         except ModelError:
             found[site.name] = ()
     return found
-
-
-def rows_in(arguments: Arguments) -> int:
-    """How many examples a model's arguments hold."""
-    args, kwargs = arguments
-    return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
 
 
 def _pass(task: Task, step: Step, watch: Watch) -> str:

@@ -52,7 +52,8 @@ def gate_slopes(traced: Traced, sites: Sites, task: Task, given: Given) -> dict[
     for name, slope in slopes.items():
         if not bool(torch.isfinite(slope).all()):
             raise DataError(f"{name}: the loss has gradients that are NaN or infinite; look at targets and weights.")
-    return slopes
+    unread = {s.name: torch.zeros(rows, s.units, dtype=torch.float64, device=loss.device) for s in sites}
+    return unread | slopes  # the loss may not see all outputs
 
 
 def _places(sites: Sites) -> dict[str, list[tuple[Site, Read]]]:

@@ -9,7 +9,7 @@ from secateur.cli.tables import Cell, table
 from secateur.plan import Certificate
 from secateur.report import figures
 from secateur.report.outcome import quality_name
-from secateur.result import Fold, Latency, Measurement
+from secateur.result import TEST, Fold, Latency, Measurement
 
 _IN_POINTS = ("accuracy", "r2", "f1", "matthews", "pearson", "spearman")
 _GOOD, _BAD = "green", "red"
@@ -115,7 +115,7 @@ def _time(latency: Latency) -> str:
 
 
 def _quality(name: str, before: float, after: float) -> tuple[Cell, ...]:
-    if name.removeprefix("test_") not in _IN_POINTS:
+    if name.removeprefix(TEST) not in _IN_POINTS:
         return quality_name(name), figures.three(before), figures.three(after), figures.change(before, after)
     first, last, difference = figures.points(before, after)
     style = _GOOD if after > before else _BAD if after < before - 1 else ""

@@ -4,7 +4,6 @@ from torch import nn
 
 from secateur import methods
 from secateur.budget import Count, select, select_layers
-from secateur.cli.recipes import matching
 from secateur.data import Data
 from secateur.finding import find_sites
 from secateur.masking import rows_of
@@ -27,4 +26,4 @@ def check_budget(model: nn.Module, data: Data, stage: Stage) -> None:
         return
     sites = find_sites(model, data.task)
     scores = chance.score(model, sites, data.task)
-    select(scores, sites, stage.part(0), protect=matching(sites.names, stage.protect))
+    select(scores, sites, stage.part(0), protect=stage.protect)

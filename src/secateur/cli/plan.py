@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from secateur.cli import alike
 from secateur.cli.options import Amount, Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines, table
@@ -23,13 +24,8 @@ class Planning:
     """The scores, and where the plan goes."""
 
     scores: Annotated[Path, typer.Argument(metavar="SCORES", help="A file that `secateur score` wrote.")]
-    protect: Annotated[
-        list[str],
-        typer.Option(metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated."),
-    ] = field(default_factory=list)
-    multiple_of: Annotated[
-        int, typer.Option(metavar="N", help="Round what is left of every site to a multiple: 8 and 16 are often fast.")
-    ] = 1
+    protect: Annotated[list[str], alike.protect()] = field(default_factory=list)
+    multiple_of: Annotated[int, alike.multiple_of()] = 1
     out: Annotated[Path, _option(metavar="FILE", help="Where the plan is written.")] = Path("plan.json")
 
 
@@ -48,7 +44,7 @@ def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> No
     from secateur.budget import Latency, cost, select
     from secateur.cli import scorefile
     from secateur.cli.places import check_writable, write_text
-    from secateur.cli.recipes import budget_from, matching
+    from secateur.cli.recipes import budget_from
     from secateur.errors import SettingsError
     from secateur.plan import to_json
 
@@ -63,8 +59,7 @@ def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> No
         )
     check_writable(planning.out)
     clock = _clock(budget, given, screen) if isinstance(budget, Latency) else None
-    protect = matching(sites.names, planning.protect)
-    made = select(scores, sites, budget, protect=protect, multiple_of=planning.multiple_of, clock=clock)
+    made = select(scores, sites, budget, protect=planning.protect, multiple_of=planning.multiple_of, clock=clock)
     write_text(planning.out, to_json(made))
     if not made.removed:
         screen.say("the plan removes nothing; raise the budget.")

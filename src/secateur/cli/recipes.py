@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from fnmatch import fnmatch
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
@@ -198,12 +197,6 @@ def _layers(stage: Stage) -> str:
 
 def _share(amount: float | int) -> str:
     return f"{amount:,}" if isinstance(amount, int) else f"{100 * amount:.4g}%"
-
-
-def matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """The sites that match a pattern; a pattern that matches none is passed on as it is, to be refused by name."""
-    found = [[name for name in names if fnmatch(name, pattern)] or [pattern] for pattern in patterns]
-    return [name for group in found for name in group]
 
 
 def _settings(method: Method, written: Sequence[str]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def saved(folder: RunFolder, run: Run) -> Saved | None:
         clear_drafts(folder.path)
     if not path.exists():
         if (folder.path / RESULT).exists():
-            raise FileError(f"{folder.path}: its run is over, so nothing is left to resume; leave out --resume.")
+            raise FileError(f"{folder.path}: its run is over, with no round to go on from; leave out --resume.")
         return None
     found = read(path)
     try:

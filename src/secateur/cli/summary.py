@@ -13,7 +13,7 @@ from secateur.cli.tables import lines
 from secateur.report import figures
 from secateur.report.layers import in_words
 from secateur.report.outcome import gone, kept_rounds, quality_name
-from secateur.result import Result, Round, Step
+from secateur.result import TEST, Result, Round, Step
 
 
 def summary(finished: Finished) -> list[RenderableType]:
@@ -64,7 +64,7 @@ def _pinned(result: Result[Any]) -> list[str]:
 
 
 def _control(step: Step, result: Result[Any]) -> str:
-    names = [name for name in (result.metric, f"test_{result.metric}") if name in step.measurement.quality]
+    names = [name for name in (result.metric, TEST + result.metric) if name in step.measurement.quality]
     return "the same shape: " + ", ".join(
         f"{quality_name(name)} {step.measurement.quality[name]:.1f}" for name in names
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from secateur.processes import ALONE, Processes
 from secateur.stats import Gram
-from secateur.task import Arguments, Task
+from secateur.task import Arguments, Task, rows_at, rows_in
 
 UNSEEN = 5  # every fifth example is kept from the fit, for the guard
 
@@ -62,23 +62,6 @@ def grams_of_all(grams: Sequence[Gram], processes: Processes) -> list[Gram]:
 
 def _sums(gram: Gram) -> tuple[Tensor, Tensor, Tensor]:
     return gram.inputs, gram.cross, gram.squares
-
-
-def rows_in(arguments: Arguments) -> int:
-    """How many examples a model's arguments hold."""
-    args, kwargs = arguments
-    return next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
-
-
-def rows_at(arguments: Arguments, places: slice) -> Arguments:
-    """Some of the examples in a model's arguments."""
-    size = rows_in(arguments)
-
-    def at(value: object) -> object:
-        return value[places] if isinstance(value, Tensor) and value.dim() and len(value) == size else value
-
-    args, kwargs = arguments
-    return tuple(at(value) for value in args), {key: at(value) for key, value in kwargs.items()}
 
 
 def unseen_among(examples: Tensor, *, before: int, rows_before: int, total: int) -> Tensor:

@@ -26,7 +26,7 @@ from secateur.compensation.walk import MOST_COLUMNS, mend_, spread
 from secateur.compensation.windows import Window, places_for
 from secateur.depth import change_
 from secateur.errors import DataError, ModelError
-from secateur.graph import Traced, Walk
+from secateur.graph import Traced, Walk, operator_of
 from secateur.inference import evaluating
 from secateur.padding import texts_of
 from secateur.plan import LayerEdit, Part, Swap
@@ -267,4 +267,4 @@ def layer_of(stretch: Stretch) -> Layer:
 
 def _is_changed(node: Node) -> bool:
     """Whether somebody changes a node's value in place after it was given."""
-    return any(str(user.target).partition(".")[2].partition(".")[0].endswith("_") for user in node.users)
+    return any(operator_of(user).endswith("_") for user in node.users)

@@ -4,12 +4,12 @@ from functools import partial
 
 from torch import nn
 
-from secateur.compensation.batches import UNSEEN, argument_batches, rows_at, rows_in
+from secateur.compensation.batches import UNSEEN, argument_batches
 from secateur.counting import count
 from secateur.graph import Traced, shape_of
 from secateur.inference import evaluating
 from secateur.padding import texts_of
-from secateur.task import Task
+from secateur.task import Task, rows_at, rows_in
 
 ROWS = 8192  # enough for layers of a thousand inputs, and a bound on time whatever the data's length
 IMAGES = 1024  # of which many places are looked at

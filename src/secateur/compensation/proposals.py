@@ -50,14 +50,6 @@ class Proposal:
     error: float = float("inf")
 
 
-def proposals(layer: Layer, seen: Seen, original: Tensor, old: Proposal, how: str) -> tuple[Proposal, Proposal]:
-    """The layer as it stands, and the best of it and what `how` proposes, both judged on unseen rows.
-
-    `original` is the weight [out, in, …] of the original for the units that stay.
-    """
-    return chosen([candidates(layer, seen, original, old, how)])
-
-
 def candidates(layer: Layer, seen: Seen, original: Tensor, old: Proposal, how: str) -> list[Proposal]:
     """The layer as it stands and what `how` proposes, each judged on unseen rows."""
     made = [old]

@@ -14,8 +14,8 @@ from torch.optim import LBFGS, Optimizer
 from secateur.continuity.heirs import Heir, heirs_of
 from secateur.continuity.states import NEW_ONE, inherited
 from secateur.errors import OptimizerError
-from secateur.graph import tensors_in
 from secateur.plan import Plan
+from secateur.task import tensors_in
 
 _MADE_ANEW = ("state", "param_groups", "defaults", "step")  # schedules hang a `step` of their own on the optimizer
 _PARAMETERS = ("params", "param_names")

@@ -33,6 +33,14 @@ def varying(field: Labels) -> tuple[int, ...]:
     return tuple(axis for axis, size in enumerate(field.shape) if size > 1)
 
 
+def collapsed(field: Labels) -> Labels:
+    """A field without the variation along axes on which nothing changes (a batch that heads were laid out along)."""
+    for axis, size in enumerate(field.shape):
+        if size > 1 and bool((field == (first := field.take([0], axis))).all()):
+            field = first
+    return field
+
+
 def vector(field: Labels | None, axis: int) -> Labels | None:
     """The labels along one axis, where they vary along no other."""
     if field is None or varying(field) != (axis % field.ndim,):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secateur.coupling.labels import Coupling, Labels, connected
+from secateur.coupling.labels import Coupling, Labels, collapsed, connected
 
 Grid = Labels
 
@@ -40,14 +40,6 @@ def fills_slices(field: Labels, axis: int) -> tuple[Labels, NDArray[np.bool_]]:
     firsts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     touched = np.bincount(ordered[firsts], minlength=len(found))
     return found, touched * slices.shape[1] == np.bincount(places.ravel(), minlength=len(found))
-
-
-def collapsed(field: Labels) -> Labels:
-    """A field without the axes along which nothing changes."""
-    for axis, size in enumerate(field.shape):
-        if size > 1 and bool((field == (first := field.take([0], axis))).all()):
-            field = first
-    return field
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from secateur.coupling.labels import Labels
+from secateur.coupling.labels import Labels, collapsed
 
 
 def reshaped(field: Labels, old: tuple[int, ...], new: tuple[int, ...]) -> Labels | None:
@@ -17,16 +17,7 @@ def reshaped(field: Labels, old: tuple[int, ...], new: tuple[int, ...]) -> Label
         varies = any(field.shape[axis] > 1 for axis in before)
         full += [old[axis] if varies else 1 for axis in before]
         shape += [new[axis] if varies else 1 for axis in after]
-    return _collapsed(np.broadcast_to(field, full).reshape(shape))
-
-
-def _collapsed(field: Labels) -> Labels:
-    """A field without the variation along axes on which nothing changes (a batch that heads were laid out along)."""
-    for axis, size in enumerate(field.shape):
-        first = field.take([0], axis)
-        if size > 1 and bool((field == first).all()):
-            field = first
-    return field
+    return collapsed(np.broadcast_to(field, full).reshape(shape))
 
 
 def _runs(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[tuple[list[int], list[int]]]:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from secateur.calibration import Watch, observe, rows_in
+from secateur.calibration import Watch, observe
 from secateur.explaining.order import check_same, marks_of
 from secateur.explaining.outputs import Recorded
 from secateur.explaining.showing import Show
@@ -20,7 +20,7 @@ from secateur.explanation import Example, Picture
 from secateur.homology import Cloud
 from secateur.scores import Points
 from secateur.sites import Sites
-from secateur.task import Task
+from secateur.task import Task, rows_in
 
 PICTURE, MAP = 48, 24  # pixels along the longer side of what is kept
 

@@ -9,9 +9,8 @@ from jaxtyping import Float64
 from numpy import ndarray
 from torch import Tensor
 
-from secateur.calibration import rows_in
 from secateur.errors import DataError
-from secateur.task import Arguments, Batch, Task
+from secateur.task import Arguments, Batch, Task, rows_in
 
 SEED = 0
 

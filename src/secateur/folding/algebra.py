@@ -49,12 +49,6 @@ def joined(first: Map, second: Map) -> Map:
     return replace(joint, groups=_joint_groups(first, second))
 
 
-def padded_first(first: Map, second: Map) -> tuple[Map, Map]:
-    """Both maps with all padding done by the first: equal to before but for a border, and exact to compose."""
-    padding = tuple(p + s * q for p, s, q in zip(first.padding, first.stride, second.padding, strict=True))
-    return replace(first, padding=padding), replace(second, padding=(0,) * len(second.padding))
-
-
 def at_axes(given: Map, axes: int) -> Map:
     """A map of kernel 1 for data with so many axes besides rows and channels, or with none."""
     whole = given if given.is_scale or axes else without_groups(given)

@@ -36,8 +36,7 @@ def without_idle(model: nn.Module, example: Example) -> tuple[nn.Module, Plan]:
     """A copy of a model without units that do nothing, and the plan of the cuts; exact.
 
     Those go that give zero whatever comes in, or that nobody weighs; of those that give another constant one stays and
-    stands for all. Every site keeps a unit, unless a path
-    leads around it.
+    stands for all. Every site keeps a unit, unless a path leads around it.
 
     Raises:
         ModelError: the model cannot be traced.

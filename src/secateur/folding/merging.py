@@ -44,19 +44,18 @@ def fold(
     """
     rules = Rules(worth, norms)
     if into is not None:
-        folded = _neighbours(model, example, rules, into)
-    else:
-        model, cuts, refused = _without_idle(model, example)
-        folded = _neighbours(model, example, rules)
-        folded = replace(folded, cuts=cuts, refused=refused + folded.refused)
+        return _neighbours(model, example, rules, into)
+    model, cuts, refused = _without_idle(model, example)
+    folded = _neighbours(model, example, rules)
+    edits, left = folded.edits, folded.refused
     while skips:
         absorbed = absorb(folded.model, example, worth)
         if not absorbed.edits:
-            return replace(folded, refused=folded.refused + absorbed.refused)
-        further = _neighbours(absorbed.model, example, rules)
-        edits = folded.edits + absorbed.edits + further.edits
-        folded = replace(folded, model=further.model, edits=edits, refused=further.refused)
-    return folded
+            left += absorbed.refused
+            break
+        folded = _neighbours(absorbed.model, example, rules)
+        edits, left = edits + absorbed.edits + folded.edits, folded.refused
+    return replace(folded, edits=edits, refused=refused + left, cuts=cuts)
 
 
 def move_padding(model: nn.Module, example: Example, *, worth: Worth = fewer_macs) -> Folded:

@@ -1,19 +1,19 @@
 """A folded network beside the one it came from, output for output."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
-from torch import Tensor, nn
+from torch import nn
 
 from secateur.errors import ExactnessError, first_line
-from secateur.graph import tensors_in
 from secateur.inference import evaluating
 from secateur.programs import FAILURES
-from secateur.surgery import COARSE_TOLERANCE, TOLERANCE
-from secateur.task import Arguments
+from secateur.surgery import COARSE_TOLERANCE, TOLERANCE, differences, doubled, largest
+from secateur.task import Arguments, tensors_in
 from secateur.width import copied
+
+_INTO = "name those that may be merged (fold(…, into=[…]))"
+_CALLS = f"its forward does more with the merged layers than call them: {_INTO}"
 
 Change = Callable[[nn.Module], object]
 
@@ -32,40 +32,23 @@ def check_equal(folded: nn.Module, model: nn.Module, arguments: Arguments, chang
     exact = copied(model).double()
     folded = copied(exact)
     change_(folded)
-    difference, _ = _difference(folded, exact, pytree.tree_map(_double, arguments))
+    difference, _ = _difference(folded, exact, doubled(arguments))
     if not difference <= TOLERANCE[torch.float64]:
         raise ExactnessError(
             f"{type(model).__name__}: the folded network differs from the original by {difference:.1e} of the largest "
-            f"output (tolerance {TOLERANCE[torch.float64]:.0e}); its forward does more with the merged layers than "
-            "call them: name those that may be merged (fold(…, into=[…]))."
+            f"output (tolerance {TOLERANCE[torch.float64]:.0e}); {_CALLS}."
         )
 
 
 def _difference(folded: nn.Module, model: nn.Module, arguments: Arguments) -> tuple[float, torch.dtype]:
     """The largest difference between two networks' outputs, as a share of the largest output, and the outputs' type."""
+    network = f"{type(model).__name__}: the folded network"
     with evaluating(model) as original, evaluating(folded) as predict:
         wanted = tensors_in(original(arguments))
         try:
             found = tensors_in(predict(arguments))
         except FAILURES as error:
-            raise ExactnessError(
-                f"{type(model).__name__}: the folded network does not run: {first_line(error)}; its forward does more "
-                "with the merged layers than call them: name those that may be merged (fold(…, into=[…]))."
-            ) from error
-    shapes = [[list(tensor.shape) for tensor in tensors] for tensors in (found, wanted)]
-    if shapes[0] != shapes[1]:
-        raise ExactnessError(
-            f"{type(model).__name__}: the folded network puts out {shapes[0]}, the original {shapes[1]}; its forward "
-            "reads sizes of the merged layers: name those that may be merged (fold(…, into=[…]))."
-        )
-    apart = max((_largest(torch.where(f == w, 0.0, f.double() - w)) for f, w in zip(found, wanted, strict=True)))
-    scale = max(_largest(w[w.isfinite()]) for w in wanted)
+            raise ExactnessError(f"{network} does not run: {first_line(error)}; {_CALLS}.") from error
+    apart = largest(differences(found, wanted, network, f"its forward reads sizes of the merged layers: {_INTO}"))
+    scale = largest([w[w.isfinite()] for w in wanted])
     return apart / scale if scale > 0 else apart, wanted[0].dtype
-
-
-def _largest(values: Tensor) -> float:
-    return float(values.double().abs().max()) if values.numel() else 0.0
-
-
-def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value

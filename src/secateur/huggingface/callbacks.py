@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from transformers import TrainerCallback
 
 from secateur import width
-from secateur.budget import select
+from secateur.budget import Latency, select
 from secateur.compensation import repair
 from secateur.composing import compose
 from secateur.continuity import remap_optimizer
@@ -32,7 +32,8 @@ class CompressionCallback(TrainerCallback):
     mend on, such as `task_of(trainer)`; `plan` is what has been cut so far.
 
     Raises:
-        SettingsError: steps as well as epochs are given, or neither; or the stage goes site by site.
+        SettingsError: steps as well as epochs are given, or neither; or the stage goes site by site, takes layers, or
+            has a budget of time.
     """
 
     def __init__(self, task: Task, stage: Stage, *, steps: Sequence[int] = (), epochs: Sequence[int] = ()):
@@ -41,6 +42,9 @@ class CompressionCallback(TrainerCallback):
             raise SettingsError(f"steps={steps!r}, epochs={epochs!r}: give those after which to cut, as one of both.")
         if stage.one_by_one:
             raise SettingsError("one_by_one: a callback cuts all sites at once; leave it out.")
+        if stage.method.granularity != "unit" or isinstance(stage.budget, Latency):
+            what = "Latency" if isinstance(stage.budget, Latency) else f"{stage.method.name}, which takes layers out"
+            raise SettingsError(f"{what}: a callback only cuts units, and has no clock; compress the trained model.")
         self._by_epochs = bool(epochs)
         self._task, self._stage = task, replace(stage, rounds=len(self._times))
         self._done = 0

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from secateur import width
 from secateur.errors import ModelError
-from secateur.graph import tensors_in
 from secateur.huggingface.classes import MISFITS, config_of, unfilled
 from secateur.huggingface.examples import example_of
 from secateur.inference import evaluating
+from secateur.task import tensors_in
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from secateur.errors import DataError, SettingsError
 from secateur.inference import device_of, evaluating, moved
-from secateur.programs import tensors_in
 from secateur.result import Latency
-from secateur.task import Arguments
+from secateur.task import Arguments, tensors_in
 from secateur.tracing import Example, arguments_of_example
 
 Call = Callable[[], Any]

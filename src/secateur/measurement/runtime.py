@@ -10,9 +10,8 @@ from torch import Tensor
 
 from secateur.errors import CompressionError, FileError, SettingsError
 from secateur.measurement.latency import check_positive, in_turns, latency_of, milliseconds, of_size
-from secateur.programs import tensors_in
 from secateur.result import Latency
-from secateur.task import Arguments
+from secateur.task import Arguments, tensors_in
 from secateur.tracing import Example, arguments_of_example
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from secateur.compensation.batches import argument_batches, rows_in
+from secateur.compensation.batches import argument_batches
 from secateur.compensation.collapse import Fit, fits, run_with
 from secateur.errors import ModelError, SettingsError
 from secateur.graph import Traced
@@ -15,7 +15,7 @@ from secateur.padding import texts_of
 from secateur.scores import Scores
 from secateur.sites import Sites, Stretch
 from secateur.stretches import stretches_in
-from secateur.task import Task
+from secateur.task import Task, rows_in
 from secateur.tracing import trace
 
 

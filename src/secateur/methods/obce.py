@@ -8,7 +8,7 @@ from torch import nn
 
 from secateur import homology
 from secateur.calibration import calibrate
-from secateur.homology import Cloud
+from secateur.homology import Cloud, Summary
 from secateur.scores import Points, Scores
 from secateur.sites import Sites
 from secateur.task import Task
@@ -38,7 +38,7 @@ class Obce:
 
     place: Literal["first", "last", "mean"] = "first"
     positions: int = 1
-    summary: Literal["max", "total", "entropy", "quantile"] = "max"
+    summary: Summary = "max"
     quantile: float = 0.95
     name = "obce"
     granularity = "unit"

@@ -12,7 +12,7 @@ from secateur.inference import evaluating
 from secateur.measurement import measure
 from secateur.pipeline.progress import Watch
 from secateur.recovery import Recovery, train
-from secateur.result import Measurement, Step
+from secateur.result import TEST, Measurement, Step
 from secateur.task import Task
 from secateur.width import copied
 
@@ -58,5 +58,5 @@ def with_test(model: nn.Module, measurement: Measurement, task: Task) -> Measure
         return measurement
     with evaluating(model) as predict:
         quality = task.evaluate("test", predict)
-    tested = {f"test_{name}": value for name, value in quality.items()}
+    tested = {f"{TEST}{name}": value for name, value in quality.items()}
     return replace(measurement, quality=measurement.quality | tested)

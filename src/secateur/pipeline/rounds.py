@@ -77,7 +77,8 @@ def _judged(
         reason = f"validation {run.task.metric} fell by {drop:.2f} points; {max_drop:g} are allowed"
         rounds = (*line.rounds, replace(finished, kept=False, reason=reason))
         notes = (*notes, f"round {number} was not kept: {reason}.")
-        return replace(line, rounds=rounds, notes=notes, is_over=stage.form != "mask")  # after masks, layers may go
+        is_over = recovered.interrupted or stage.form != "mask"  # after masks, layers may go
+        return replace(line, rounds=rounds, notes=notes, is_over=is_over)
     return replace(
         line,
         model=recovered.model,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from secateur.processes import Processes
-from secateur.task import Arguments, Batch
+from secateur.task import Arguments, Batch, rows_in
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 ONE_VALUE = "Expected more than 1 value per channel when training"  # how torch's batch norms refuse one row
@@ -32,8 +32,7 @@ class Part:
 
 def part_of(batch: Batch, arguments: Arguments, processes: Processes) -> Part:
     """This process's rows of a batch; all of them, in every process, where there are fewer rows than processes."""
-    args, kwargs = arguments
-    rows = next((len(v) for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()), 0)
+    rows = rows_in(arguments)
     if rows < processes.size:
         return Part(batch, 1.0 / processes.size, is_whole=True)
     places = processes.part(rows)

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from secateur.report import figures
-from secateur.result import Latency, Result, Round
+from secateur.result import TEST, Latency, Result, Round
 
 LatencyKey = tuple[str, int, int]
 
 KEPT = ("fold", "mask")  # what is done to layers that stay, or went before
-TEST = "test_"  # names of figures on the test data start so
 
 
 @dataclass(frozen=True)

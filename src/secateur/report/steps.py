@@ -6,8 +6,8 @@ from typing import Any
 from secateur.report import figures
 from secateur.report.charts import Series, line_chart
 from secateur.report.markup import Content, Html, Row, badge, joined, section, table, tag
-from secateur.report.outcome import TEST, LatencyKey, decisive, is_alone, latency_key, latency_name, quality_name
-from secateur.result import Measurement, Result, Step
+from secateur.report.outcome import LatencyKey, decisive, is_alone, latency_key, latency_name, quality_name
+from secateur.result import TEST, Measurement, Result, Step
 
 COLOURS = 4
 

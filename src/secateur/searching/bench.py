@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from secateur import methods
 from secateur.budget import Count, select_layers
-from secateur.compensation.batches import rows_in
 from secateur.compensation.departure import enough
 from secateur.errors import CompressionError
 from secateur.finding import find_sites
@@ -22,7 +21,7 @@ from secateur.scores import Method, Scores
 from secateur.searching.sensitivity import Curve, Watch, sensitivity
 from secateur.sites import Sites
 from secateur.stretches import find_layers
-from secateur.task import Batch, Split, Task
+from secateur.task import Batch, Split, Task, rows_in
 from secateur.tracing import trace
 
 USUAL = ("magnitude", "activation_std", "dense", "ocnna", "obce", "bn_scale", "taylor")

@@ -80,7 +80,8 @@ def searched(shop: Workshop, goal: Goal, effort: Effort) -> Found:
     if not whole:
         reasons = [one.reason for one in tried if one.reason]
         raise BudgetError(f"none of {len(tried)} candidates meets the goal: {reasons[0] if reasons else 'no trials'}")
-    finals = _finals(shop, _best(whole, goal, shop, len(tried)), goal, max(effort.finalists, 1))
+    unused = 1 + max(one.number for one in tried)  # a killed run, or another process, may have left gaps
+    finals = _finals(shop, _best(whole, goal, shop, unused), goal, max(effort.finalists, 1))
     if not finals:
         raise BudgetError(f"{goal}: none of the nearest candidates keeps to it in the whole line; allow more.")
     winner = _winner(finals, goal, bench)
@@ -136,7 +137,7 @@ def _distance(one: Tried) -> float:
     return one.distance
 
 
-def _best(whole: list[Tried], goal: Goal, shop: Workshop, number: int) -> list[Tried]:
+def _best(whole: list[Tried], goal: Goal, shop: Workshop, unused: int) -> list[Tried]:
     """The candidates from the best on: the nearest to the original and those of the best quality, by turns; or the
     cheapest of those that lose little enough.
 
@@ -149,7 +150,7 @@ def _best(whole: list[Tried], goal: Goal, shop: Workshop, number: int) -> list[T
         return list({one.number: one for pair in pairs for one in pair}.values())
     half = min((abs(one.macs - 0.5 * shop.whole.macs), one.macs) for one in whole)[1]
     nearest = sorted((one for one in whole if one.macs <= 1.05 * half), key=_distance)[:2]
-    further = [shop.furthest(one, goal, number + more) for more, one in enumerate(nearest)]
+    further = [shop.furthest(one, goal, unused + more) for more, one in enumerate(nearest)]
     holding = [one for one in (*whole, *further) if shop.bench.drop(one.quality) <= goal.drop]
     return sorted(holding, key=lambda one: one.macs) or sorted(whole, key=_distance)
 

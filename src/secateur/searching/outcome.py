@@ -42,8 +42,8 @@ class Found:
     """The best recipe, everything that was tried on the way, and the original on the same terms.
 
     `chosen` is the number of the candidate that the recipe makes. `quality` is the original's on the rows that
-    candidates are compared on, `parameters`, `macs` and, where the
-    limit is one of latency, `milliseconds` what it costs. `notes` say what was left out, and why.
+    candidates are compared on, `parameters`, `macs` and, where the limit is one of latency, `milliseconds` what it
+    costs. `notes` say what was left out, and why.
     """
 
     recipe: Recipe

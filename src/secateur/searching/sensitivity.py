@@ -73,7 +73,8 @@ class Products:
         covariance = self.pairs / self.count - torch.outer(mean, mean)
         among = covariance[kept][:, kept]
         ridge = _RIDGE * among.diagonal().mean().clamp(min=torch.finfo(torch.float64).tiny)
-        weights = torch.linalg.lstsq(among + ridge * torch.eye(len(kept), dtype=among.dtype), covariance[kept][:, gone])
+        damped = among + ridge * torch.eye(len(kept), dtype=among.dtype, device=among.device)
+        weights = torch.linalg.lstsq(damped, covariance[kept][:, gone])
         found = weights.solution.T
         return found, mean[gone] - found @ mean[kept]
 

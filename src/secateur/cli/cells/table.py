@@ -10,8 +10,9 @@ from rich.text import Text
 from secateur.cli.cells.folder import PAGE
 from secateur.cli.cells.whole import Done
 from secateur.cli.tables import Cell, lines, table
-from secateur.comparison import TEST, Comparison, Ranking, Standing
+from secateur.comparison import Comparison, Ranking, Standing
 from secateur.report import figures
+from secateur.report.compared.tables import qualities
 from secateur.report.compared.words import count, failures, in_short, latency, spread
 from secateur.report.outcome import quality_name
 
@@ -35,9 +36,9 @@ def tables(done: Done) -> list[RenderableType]:
 
 
 def _block(ranking: Ranking, found: Comparison) -> Table:
-    names = [name for name in (found.metric, TEST + found.metric) if name in found.untouched.quality]
-    qualities = [quality_name(name).capitalize().replace(" ", "\n", 1) for name in names]
-    columns = ("", "", *qualities, "n", "MACs", "Params", "Time")
+    names = qualities(found)
+    titles = [quality_name(name).capitalize().replace(" ", "\n", 1) for name in names]
+    columns = ("", "", *titles, "n", "MACs", "Params", "Time")
     rows = [_untouched(found, names), *_rows(ranking, found, names)]
     return table(ranking.budget, columns, rows, numeric=range(2, len(columns)), whole=(0,))
 

@@ -1,6 +1,6 @@
 """The page of a comparison: what is best, the plots, the tables, and every combination."""
 
-from secateur.comparison import TEST, Comparison, Ranking
+from secateur.comparison import Comparison, Ranking
 from secateur.report import figures
 from secateur.report.compared.combination import combinations
 from secateur.report.compared.points import Cost, looks, points
@@ -12,6 +12,7 @@ from secateur.report.facts import flat
 from secateur.report.markup import Content, Html, Row, badge, joined, section, table, tag
 from secateur.report.outcome import quality_name
 from secateur.report.shell import asset, embedded, shell
+from secateur.result import TEST
 
 HERE = "secateur.report.compared"
 COSTS: tuple[tuple[Cost, str], ...] = (("macs", "MACs"), ("parameters", "parameters"), ("latency", "latency"))

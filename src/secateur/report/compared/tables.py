@@ -3,12 +3,13 @@
 import math
 from typing import Any
 
-from secateur.comparison import TEST, Comparison, Ranking, Standing, Trial
+from secateur.comparison import Comparison, Ranking, Standing, Trial
 from secateur.report import figures
 from secateur.report.compared.points import numbered
 from secateur.report.compared.words import count, in_short, latency, spread
 from secateur.report.markup import Content, Html, Row, badge, joined, section, table, tag
 from secateur.report.outcome import quality_name
+from secateur.result import TEST
 
 
 def blocks(comparison: Comparison) -> Html:
