@@ -7,11 +7,18 @@ from secateur.coupling.labels import Coupling, Reading, Value, varying, vector
 
 
 def channelwise(coupling: Coupling, call: Call) -> Result:
-    """Vectors with one entry per channel (axis 1) act on x: batch-norm, instance-norm, PReLU."""
+    """Vectors with one entry per channel (axis 1) act on x: batch-norm, instance-norm, PReLU.
+
+    A norm with statistics of its input (of a standardised weight, say) also reads every entry of a channel.
+    """
     x, *vectors = call.args
     for value in vectors:
         if isinstance(value, Value):
             _attach(coupling, call, x, 1, value)
+    if call.operator != "prelu" and call.arg(5, False, "training"):
+        for field in x.fields:
+            if set(varying(field)) - {1}:
+                coupling.pin(field, call.operator, "its statistics are of all entries of a channel")
     return x
 
 

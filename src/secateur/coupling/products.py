@@ -104,10 +104,13 @@ def _grouped(coupling: Coupling, call: Call, about: tuple[Value, int, int], *, i
         coupling.tallies.append(Tally(call.node, "groups", inner[:, 0]))
     else:
         columns = vector(shared, 1)
-        assert columns is not None  # a parameter's axis of more than one entry always varies by itself
-        coupling.join(inner, columns[None])
         coupling.grids.append(outer)
-        coupling.readings.append(Reading(call.node, 0, x.along(channel), "product", columns))
+        if columns is None:  # a weight that is computed
+            coupling.pin(shared, call.operator, "it is shared by the channels of a group")
+            coupling.pin(given, call.operator, "they are read together with something uncuttable")
+        else:
+            coupling.join(inner, columns[None])
+            coupling.readings.append(Reading(call.node, 0, x.along(channel), "product", columns))
     return _with_made(coupling, call, kept, outer.reshape(-1), bias, channel)
 
 
