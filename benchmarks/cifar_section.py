@@ -60,7 +60,7 @@ def recovery(result: Result) -> str:
             "",
             "Published weights; the same widths for all (sixteenths of the inner channels, so that nobody rounds), and the same training on 45,000 images with the original as "
             f"teacher: {', '.join(f'{name} {value}' for name, value in settings['recovery'].items())}. Not tuned. All {settings['test']:,} test images; one seed. "
-            f"The best epoch on the 5,000 held-out images is kept, and before training counts as one: {_unmoved(records)}. Few and short runs, for want of a GPU.",
+            f"The best epoch on 5,000 other training images is kept (the published weights have seen them), and before training counts as one: {_unmoved(records)}. Few and short runs, for want of a GPU.",
             "",
             table(["network", "MACs left", "choice", "cut", "epochs", "trained", "untouched"], rows),
             "",
