@@ -21,9 +21,9 @@ LARGEST = 1e-5
 
 def coverage(result: Result) -> str:
     """What can go, of which architecture, and whether it goes exactly; beside torch-pruning."""
-    later = [newest(name) for name in ("coverage_more", "coverage_rest")]  # of the same experiment
+    later = [newest(name) for name in ("coverage_more", "coverage_rest", "coverage_mended")]  # of the same experiment
     results = [result, *(more for more in later if more)]
-    records = [record for one in results for record in one["records"]]
+    records = list({record["architecture"]: record for one in results for record in one["records"]}.values())
     from_source = {t: [r for r in records if r["architecture"].startswith(f"{s}:")] for s, t in SOURCES.items()}
     parts = [_part(title, found) for title, found in from_source.items() if found]
     return "\n".join(

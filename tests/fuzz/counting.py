@@ -146,6 +146,17 @@ def _sum(mask: Tensor, given: Mapping[str, Any]) -> Tensor:
     return (x * mask.reshape(shape)).sum(axes, keepdim=given.get("keepdim", False))
 
 
+def _of_length_one(mask: Tensor, given: Mapping[str, Any]) -> Tensor:
+    """Vectors divided by their length over the entries that stay."""
+    x, axis = given["input"], given.get("dim", 1) % given["input"].dim()
+    settings = {key: given[key] for key in ("p", "eps") if key in given}
+    if given["axis"] != axis:
+        return F.normalize(x, dim=axis, **settings)
+    here = mask.reshape([-1 if own == axis else 1 for own in range(x.dim())])
+    length = torch.linalg.vector_norm(x * here, given.get("p", 2.0), axis, keepdim=True)
+    return x / length.clamp(min=given.get("eps", 1e-12))
+
+
 def _axes(given: Mapping[str, Any]) -> tuple[int, ...]:
     dim, ndim = given.get("dim"), given["input"].dim()
     dims = range(ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
@@ -157,6 +168,7 @@ _RULES: dict[Any, tuple[tuple[str, ...], Callable[[Tensor, Mapping[str, Any]], T
     F.layer_norm: _LAYER,
     torch.layer_norm: _LAYER,
     F.rms_norm: (("input", "normalized_shape", "weight", "eps"), _rms_norm),
+    F.normalize: (("input", "p", "dim", "eps"), _of_length_one),
     F.group_norm: (("input", "num_groups", "weight", "bias", "eps"), _group_norm),
     **dict.fromkeys((torch.mean, Tensor.mean), (("input", "dim", "keepdim"), _mean)),
     **dict.fromkeys((torch.sum, Tensor.sum), (("input", "dim", "keepdim"), _sum)),
