@@ -15,7 +15,7 @@ def channelwise(coupling: Coupling, call: Call) -> Result:
     for value in vectors:
         if isinstance(value, Value):
             _attach(coupling, call, x, 1, value)
-    if call.operator != "prelu" and call.arg(5, False, "training"):
+    if call.operator != "prelu" and call.arg(5, name="training"):
         for field in x.fields:
             if set(varying(field)) - {1}:
                 coupling.pin(field, call.operator, "its statistics are of all entries of a channel")
