@@ -15,7 +15,7 @@ from torch import Tensor, nn
 Masks = Mapping[str, Tensor]  # for every parameter that loses entries: True where they go
 
 _RMS = ("RmsNorm", "RMSNorm", "T5LayerNorm", "RmsNorm2d")
-_CHANNELS_FIRST = ("LayerNorm2d", "LayerNormAct2d", "RmsNorm2d", "LayerNormFp322d")
+_CHANNELS_FIRST = ("LayerNorm2d", "LayerNorm2dNoBias", "LayerNormAct2d", "RmsNorm2d", "LayerNormFp322d")
 
 
 class UnknownNormError(Exception):
