@@ -15,6 +15,7 @@ from journeys import answer, assert_comes_back, cut
 from saved_nets import same_bits
 from secateur import huggingface, storage, zoo
 from secateur.programs import quiet
+from secateur.task import tensors_in
 
 ZOO: dict[str, dict[str, Any]] = {
     "mlp": {"features": 5, "hidden": [9, 8], "outputs": 3, "norm": "batch"},
@@ -27,7 +28,6 @@ import sys
 sys.path.insert(0, {source!r})
 import torch
 from secateur import storage, zoo
-from secateur.task import tensors_in
 torch.set_num_threads(1)
 x, wanted = torch.load("outputs.pt")
 model = storage.load("small.safetensors", build=lambda: zoo.build({name!r}, **{options!r})).eval()
