@@ -38,14 +38,21 @@ def _cached(job: dict[str, Any]) -> dict[str, Any]:
     """The record of a job, or that of an earlier run of the very same code: a result names only one commit."""
     key = hashlib.sha256(json.dumps([job, commit()], sort_keys=True, default=str).encode()).hexdigest()[:16]
     path = HERE / ".cache" / f"{job['name']}-{key}.json"
-    if path.exists() and not is_changed():
+    if is_changed():  # what edited code gives is neither taken for the commit's nor kept as such
+        return _record(job)
+    if path.exists():
         done: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return done
-    record: dict[str, Any] = import_module(f"benchmarks.{job['kind']}").run(job)
+    record = _record(job)
     path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(record), encoding="utf-8")
     draft.replace(path)
+    return record
+
+
+def _record(job: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = import_module(f"benchmarks.{job['kind']}").run(job)
     return record
 
 

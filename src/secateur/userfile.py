@@ -62,7 +62,7 @@ def call(function: Callable[..., Any], place: str, settings: Mapping[str, Any]) 
         return function(**given)
     except CompressionError:
         raise
-    except Exception as error:
+    except Exception as error:  # a user's code may raise anything; they are told what, and where
         raise _failed(place, error) from error
 
 
@@ -86,7 +86,7 @@ def _imported(path: Path) -> ModuleType:
         raise SettingsError(f"{path}: cannot be imported: {error}; install what it needs.") from error
     except CompressionError:
         raise
-    except Exception as error:
+    except Exception as error:  # as in `call`
         raise _failed(str(path), error) from error
     return module
 

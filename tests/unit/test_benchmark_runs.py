@@ -63,3 +63,13 @@ def test_a_finished_job_is_kept_for_the_same_code_alone(
     again = runs._cached(job)
     assert counted["runs"] == expected
     assert (again == first) == (expected == 1)
+
+
+def test_what_edited_code_gave_is_not_taken_for_the_commits(
+    counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "commit", lambda: "a")
+    for changed in (True, False):
+        monkeypatch.setattr(runs, "is_changed", lambda changed=changed: changed)
+        found = runs._cached({"name": "made_up", "kind": "made_up"})
+    assert counted["runs"] == found["run"] == 2
