@@ -48,6 +48,7 @@ RECOVERIES = st.builds(
     clip=st.none() | SHARES,
     milestones=st.lists(SHARES, max_size=2).map(tuple),
     keep_zeros=st.booleans(),
+    ema_decay=st.sampled_from((0.0, 0.99)),
 )
 
 

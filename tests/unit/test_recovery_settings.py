@@ -29,6 +29,8 @@ from secateur.recovery import Recovery
         ("teacher_weight", -0.1),
         ("momentum", 1.0),
         ("warmup", 1.0),
+        ("ema_decay", 1.0),
+        ("ema_decay", -0.1),
         ("milestones", (0.5, 1.0)),
         ("milestones", (0.0,)),
     ],

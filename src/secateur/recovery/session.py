@@ -13,9 +13,11 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import GradientAccumulationPlugin, convert_to_fp32, send_to_device
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from secateur.errors import CompressionError, DataError
 from secateur.inference import device_of, evaluating
+from secateur.recovery.averaging import averaged
 from secateur.recovery.parts import BATCH_NORMS, ONE_VALUE, Part, joint_norms, own_randomness, part_of
 from secateur.recovery.settings import Recovery
 from secateur.result import Event
@@ -35,10 +37,16 @@ class Session:
     runner: nn.Module
     optimizer: Optimizer
     zeros: tuple[tuple[nn.Parameter, Tensor], ...]
+    average: AveragedModel | None
     task: Task
     recovery: Recovery
     batches: int
     watch: Watch
+
+    @property
+    def found(self) -> nn.Module:
+        """The network that the training has given so far: the student, or its average."""
+        return self.student if self.average is None else self.average.module
 
     @property
     def steps(self) -> int:
@@ -94,6 +102,7 @@ def session_of(accelerator: Accelerator, model: nn.Module, task: Task, recovery:
         runner=runner,
         optimizer=_optimizer(parameters, recovery),
         zeros=zeros,
+        average=averaged(student, recovery.ema_decay) if recovery.ema_decay else None,
         task=task,
         recovery=recovery,
         batches=_batches(task),
@@ -133,6 +142,8 @@ def train_epoch(session: Session, epoch: int) -> float:
 def synchronise(session: Session) -> None:
     """Give every process the main one's network, in place: what rounding, or its own buffers, made different."""
     session.task.processes.align_(_tensors(session.student))
+    if session.average is not None:
+        session.task.processes.align_(_tensors(session.average))
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -262,6 +273,8 @@ def _step(session: Session, done: int) -> None:
     with torch.no_grad():
         for parameter, zero in session.zeros:
             parameter.masked_fill_(zero, 0.0)
+    if session.average is not None:
+        session.average.update_parameters(session.student)
 
 
 def _diverged(session: Session, found: str, *, steps: int) -> CompressionError:

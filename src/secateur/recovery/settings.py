@@ -24,7 +24,9 @@ class Recovery:
     by ten, warm-up raises it linearly. `patience` is how many epochs in a row may pass without a better validation
     quality. `teacher_weight` is the teacher's share of the loss; at 1 no labels are needed. `clip` limits the norm of
     the gradient. `mixed_precision` "bf16" computes most of student and teacher in bfloat16, which is quicker on
-    GPUs and on CPUs with units for it (AMX), and slower on others. `keep_zeros` keeps the exact zeros of weights (two
+    GPUs and on CPUs with units for it (AMX), and slower on others. `ema_decay` above 0 judges and gives back a running
+    average of the weights, of which each step leaves this share (0.99 for hundreds of steps, 0.999 for many thousands;
+    early steps leave less). `keep_zeros` keeps the exact zeros of weights (two
     axes or more) at zero. `channels_last` lays out inputs of four axes with their channels last, in which convolutions
     are often quicker; networks that call `view` on them may refuse it.
 
@@ -47,6 +49,7 @@ class Recovery:
     teacher_weight: float = 0.5
     clip: float | None = None
     mixed_precision: Literal["no", "bf16"] = "no"
+    ema_decay: float = 0.0
     keep_zeros: bool = False
     channels_last: bool = False
 
@@ -60,7 +63,7 @@ class Recovery:
             _check(name, getattr(self, name), math.ulp(0.0), math.inf, "a number above 0")
         _check("weight_decay", self.weight_decay, 0.0, math.inf, "a number from 0 up")
         _check("teacher_weight", self.teacher_weight, 0.0, math.nextafter(1.0, 2.0), "a share from 0 to 1")
-        for name in ("momentum", "warmup"):
+        for name in ("momentum", "warmup", "ema_decay"):
             _check(name, getattr(self, name), 0.0, 1.0, "a share from 0 up to below 1")
         for share in self.milestones:
             _check("milestones", share, math.ulp(0.0), 1.0, "shares of all steps between 0 and 1")

@@ -116,7 +116,7 @@ def _epochs(session: Session, reseed: Callable[[], None]) -> Iterator[tuple[Epoc
         quality = _quality(session)
         _logger.info("epoch %d of %d: loss %.4g, quality %s", number, recovery.epochs, loss, quality)
         if quality is None or _rank(quality) > _rank(best.quality):
-            best = _Best(number, quality, copy.deepcopy(session.student))
+            best = _Best(number, quality, copy.deepcopy(session.found))
         yield Epoch(number, loss, quality, float(session.optimizer.param_groups[0]["lr"])), best
         if recovery.patience is not None and number - best.epoch >= recovery.patience:
             return
@@ -125,7 +125,7 @@ def _epochs(session: Session, reseed: Callable[[], None]) -> Iterator[tuple[Epoc
 def _quality(session: Session) -> float | None:
     if session.task.validation is None:
         return None
-    with evaluating(session.student) as predict:
+    with evaluating(session.found) as predict:
         return session.task.evaluate("validation", predict)[session.task.metric]
 
 
