@@ -22,6 +22,8 @@ SUMMARIES = ("max", "total", "entropy", "quantile")
 PLACES = ("first", "last", "mean")
 _MEMORY = 2**28  # bytes of distances at a time
 _CLOUDS = 8  # clouds at a time: more of them leave no place for their distances near the processor
+_MANY = 8  # dimensions from which distances are taken in float32 first
+_CLOSE = 0.01  # of the largest squared distance from the middle; below, float32 loses too much of a squared distance
 _ENTRIES = 2**20  # points on lines at a time, for the same reason
 
 
@@ -30,7 +32,7 @@ def deaths(clouds: Float[Tensor, "points units dims"]) -> Float[Tensor, "units p
 
     On the line it costs one sort; in more dimensions O(points² · dims) for each unit (Prim's algorithm, for several
     units at once, on the CPU in float64: distances of coinciding points come out within 1e-7 of the cloud's size from
-    zero).
+    zero; in eight dimensions or more, points of float32 that are all apart are done in float32, within 1e-5).
     """
     return torch.cat([_ordered(merges) for merges in _merges(clouds)])
 
@@ -173,36 +175,61 @@ def _summarised(merges: Float[Tensor, "units merges"], how: Summary, quantile: f
 
 
 def _merges(clouds: Float[Tensor, "points units dims"]) -> Iterator[Float[Tensor, "some points-1"]]:
-    """The deaths in no order, of some units at a time."""
+    """The deaths in no order, of some units at a time, in memory that the next ones may use too."""
     if clouds.shape[2] == 1:
-        for part in clouds[..., 0].split(max(_ENTRIES // max(len(clouds), 1), 1), 1):
-            yield _ordered(part.contiguous().T).diff(dim=-1)  # two steps: quicker than across rows far apart
+        yield from _gaps(clouds[..., 0])
     else:
         for edges in _spanning(clouds):
             yield edges.to(clouds)
 
 
-def _spanning(clouds: Float[Tensor, "points units dims"]) -> Iterator[Float64[Tensor, "some points-1"]]:
+def _gaps(lines: Float[Tensor, "points units"]) -> Iterator[Float[Tensor, "some points-1"]]:
+    """The gaps on every unit's line, from its lowest point on, of some units at a time; on the CPU in shared memory."""
+    points = len(lines)
+    parts = lines.split(max(_ENTRIES // max(points, 1), 1), 1)
+    if lines.device.type != "cpu":
+        yield from (_ordered(part.T).diff(dim=-1) for part in parts)
+        return
+    dtype = lines[:0].numpy().dtype
+    rows = np.empty((parts[0].shape[1], points), dtype)
+    gaps = np.empty((parts[0].shape[1], points - 1), dtype)
+    for part in parts:
+        few = slice(part.shape[1])
+        np.copyto(rows[few], part.contiguous().numpy().T)  # two steps: quicker than across rows far apart
+        rows[few].sort(-1)
+        yield torch.from_numpy(np.subtract(rows[few, 1:], rows[few, :-1], out=gaps[few]))
+
+
+def _spanning(clouds: Float[Tensor, "points units dims"]) -> Iterator[Float[Tensor, "some points-1"]]:
     """The edges of every unit's minimum spanning tree, of some units at a time.
 
-    All of them share one piece of memory: a fresh one would cost more time than what is computed in it.
+    All of them share one piece of memory: a fresh one would cost more time than what is computed in it. Where there
+    are many dimensions, few points are close: float32 then is precise enough, and half the time. Units with points that
+    are close all the same are done once more.
     """
     count, units, dims = clouds.shape
-    some = max(min(_MEMORY // (8 * count * count), _CLOUDS, units), 1)
-    factors = torch.empty(2, some, count, dims + 2, dtype=torch.float64)
-    squared = torch.empty(some, count, count, dtype=torch.float64)
+    dtype = torch.float32 if clouds.dtype == torch.float32 and dims >= _MANY else torch.float64
+    some = max(min(_MEMORY // (dtype.itemsize * count * count), _CLOUDS, units), 1)
+    factors = torch.empty(2, some, count, dims + 2, dtype=dtype)
+    squared = torch.empty(some, count, count, dtype=dtype)
     for part in clouds.split(some, 1):
         few = slice(part.shape[1])
-        _square_distances_(squared[few], factors[:, few], part.transpose(0, 1))
-        yield torch.from_numpy(_tree(squared[few].numpy())).clamp(min=0.0).sqrt()
+        farthest = _square_distances_(squared[few], factors[:, few], part.transpose(0, 1))
+        edges = torch.from_numpy(_tree(squared[few].numpy()))
+        found = edges.clamp(min=0.0).sqrt()
+        if dtype == torch.float32:
+            apart = (edges > _CLOSE * farthest[:, None]).all(1) & edges.isfinite().all(1)
+            if not apart.all():
+                found[~apart] = torch.cat(list(_spanning(part[:, ~apart].double()))).float()
+        yield found
 
 
 def _square_distances_(
-    squared: Float64[Tensor, "units points points"],
-    factors: Float64[Tensor, "2 units points columns"],
+    squared: Float[Tensor, "units points points"],
+    factors: Float[Tensor, "2 units points columns"],
     points: Float[Tensor, "units points dims"],
-) -> None:
-    """Fills in those between all points of each unit, in one product: `|x|² + |y|² - 2 x·y`."""
+) -> Float[Tensor, " units"]:
+    """Fills in those between all points of each unit, in one product: `|x|² + |y|² - 2 x·y`; the largest `|x|²`."""
     dims = points.shape[-1]
     left, right = factors
     centred = left[..., :dims].copy_(points)
@@ -212,6 +239,7 @@ def _square_distances_(
     torch.mul(centred, -2.0, out=right[..., :dims])
     right[..., dims], right[..., dims + 1] = 1.0, norms
     torch.bmm(left, right.mT, out=squared)
+    return norms.amax(1)
 
 
 def _tree(squared: Shaped[np.ndarray, "units points points"]) -> Shaped[np.ndarray, "units points-1"]:
@@ -225,8 +253,9 @@ def _tree(squared: Shaped[np.ndarray, "units points points"]) -> Shaped[np.ndarr
     rows, first = squared.reshape(-1, count), np.arange(units) * count  # of each unit
     nearest = rows[first]
     nearest[:, 0] = -np.inf
-    flat, bits, others = nearest.reshape(-1), nearest.view(np.uint64), np.empty_like(nearest)
-    edges = np.empty((count - 1, units))
+    unsigned = np.dtype(f"u{nearest.itemsize}")
+    flat, bits, others = nearest.reshape(-1), nearest.view(unsigned), np.empty_like(nearest)
+    edges = np.empty((count - 1, units), dtype=nearest.dtype)
     for step in range(count - 1):
         new = first + bits.argmin(1)
         edges[step] = flat[new]

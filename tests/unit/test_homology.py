@@ -87,6 +87,32 @@ def test_points_that_coincide_merge_at_zero_however_far_they_are_from_others() -
     assert (found[:, 40:] > 0.1).all()
 
 
+@pytest.mark.parametrize(
+    "kind", ["apart", "some coincide", "two far groups", "far from zero", "huge", "tiny", "one far point"]
+)
+def test_in_many_dimensions_float32_is_as_precise_as_single_linkage_in_float64(kind: str) -> None:
+    points = torch.randn(60, 3, 12)
+    match kind:
+        case "some coincide":
+            points[30:40, 1] = points[:10, 1]
+        case "two far groups":
+            points[30:, 1] += 100.0
+        case "far from zero":
+            points += 1e3
+        case "huge":
+            points *= 1e25
+        case "tiny":
+            points *= 1e-30
+        case "one far point":
+            points[7, 2] = 1e5
+    found = deaths(points)
+    assert found.dtype == torch.float32
+    for unit in range(3):
+        cloud = points[:, unit].double().numpy()
+        wanted = linkage(cloud, "single")[:, 2]
+        np.testing.assert_allclose(found[unit].numpy(), wanted, rtol=1e-5, atol=1e-6 * size(cloud))
+
+
 @pytest.mark.parametrize("how", homology.SUMMARIES)
 @pytest.mark.parametrize("cloud", [torch.randn(1, 3, 1), torch.ones(5, 3, 1), torch.ones(1, 3, 2)])
 def test_one_point_has_no_persistence(how: str, cloud: Tensor) -> None:
