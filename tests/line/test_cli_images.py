@@ -45,10 +45,11 @@ def test_a_published_checkpoint_is_cut_and_recovered_on_cifar() -> None:
     torch.save({"state_dict": state, "best_prec1": 61.0}, "lenet.th")
     found = commands.data(
         "compress", "--model", "zoo:lenet", "--weights", "lenet.th", "--data", "cifar10:ten?scoring=50",
-        "--method", "magnitude", "--macs", "50%", "--recover", "1", "--bf16", "--out", "run",
+        "--method", "magnitude", "--macs", "50%", "--recover", "1", "--bf16", "--ema-decay", "0.9", "--out", "run",
     )  # fmt: skip
     original, *_, final = found["steps"]
-    assert 'mixed_precision = "bf16"' in Path("run/recipe.toml").read_text()
+    written = Path("run/recipe.toml").read_text()
+    assert 'mixed_precision = "bf16"' in written and "ema_decay = 0.9" in written
     assert found["settings"]["model"] == "zoo:lenet?data=cifar&outputs=10"
     assert final["measurement"]["macs"] <= 0.5 * original["measurement"]["macs"]
     measured = commands.data("measure", "--weights", "run/model.safetensors", "--data", "cifar10:ten")

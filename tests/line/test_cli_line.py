@@ -204,6 +204,19 @@ def test_a_file_says_its_model_of_the_zoo_but_never_runs_code() -> None:
     assert "--model mine.py:build" in commands.refusal("measure", "--weights", "mine.safetensors", *DATA)
 
 
+@pytest.mark.usefixtures("folder")
+def test_recovery_gives_back_an_average_where_that_is_asked_for() -> None:
+    weights = []
+    for decay in (0.0, 0.9):
+        options = ("--epochs", 3, "--learning-rate", 0.05, "--ema-decay", decay, "--out", "found.safetensors")
+        commands.done("recover", "--model", "zoo:mlp?hidden=8", "--data", "sklearn:iris", *options)
+        weights.append(load_file("found.safetensors"))
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert "ema_decay: 1.0 is out of range" in commands.refusal(
+        "recover", "--model", "zoo:mlp?hidden=8", "--data", "sklearn:iris", "--ema-decay", 1
+    )
+
+
 def test_a_plan_that_removes_nothing_says_so(walked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(walked)
     outcome = commands.run("plan", "scores.json", "--below", -1, "--out", "nothing.json")

@@ -15,6 +15,12 @@ learning_rate = partial(
 bf16 = partial(
     typer.Option, "--bf16", help="Train in bfloat16: quicker on GPUs and CPUs that have it (AMX), slower on others."
 )
+ema_decay = partial(
+    typer.Option,
+    metavar="SHARE",
+    help="Give back a running average of the weights, of which each step leaves this share, such as 0.99.",
+    show_default="0, the last weights",
+)
 protect = partial(
     typer.Option, metavar="PATTERN", help="Sites that lose nothing, such as 'layers.0.*'; may be repeated."
 )

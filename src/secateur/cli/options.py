@@ -133,6 +133,7 @@ class Loop:
     ] = None
     learning_rate: Annotated[float | None, alike.learning_rate(rich_help_panel=_LOOP)] = None
     bf16: Annotated[bool, alike.bf16(rich_help_panel=_LOOP)] = False
+    ema_decay: Annotated[float | None, alike.ema_decay(rich_help_panel=_LOOP)] = None
     recipe: Annotated[
         Path | None, _loop(metavar="FILE.toml", help="Stages, methods and budgets from a file instead.")
     ] = None

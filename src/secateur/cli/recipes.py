@@ -246,6 +246,7 @@ def _stage(given: Given, choice: Choice, loop: Loop) -> Stage:
             learning_rate=rate_of(given, loop.learning_rate),
             seed=given.seed,
             mixed_precision="bf16" if loop.bf16 else "no",
+            ema_decay=loop.ema_decay or 0.0,
         ),
         protect=tuple(loop.protect),
         one_by_one=loop.one_by_one,

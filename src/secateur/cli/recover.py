@@ -36,6 +36,7 @@ class Training:
         Path | None, _option(metavar="FILE", help="The original's weights: half the loss is then the distance to it.")
     ] = None
     bf16: Annotated[bool, alike.bf16(rich_help_panel=_TRAINING)] = False
+    ema_decay: Annotated[float | None, alike.ema_decay(rich_help_panel=_TRAINING)] = None
     temperature: Annotated[float, _option(help="Softens the teacher's class scores.")] = 2.0
     teacher_weight: Annotated[float, _option(help="The teacher's share of the loss; with 1 no labels are used.")] = 0.5
 
@@ -60,7 +61,7 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
     from secateur.recovery import Recovery, train
 
     settings = {key: value for key, value in asdict(training).items() if key not in ("out", "teacher", "bf16")}
-    settings |= {"mixed_precision": "bf16" if training.bf16 else "no"}
+    settings |= {"mixed_precision": "bf16" if training.bf16 else "no", "ema_decay": training.ema_decay or 0.0}
     settings |= {"learning_rate": rate_of(given, training.learning_rate)}
     recovery = Recovery(**settings, seed=given.seed)
     with joined(cpu=False) as processes, screen.progress("reading") as bars:

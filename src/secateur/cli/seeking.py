@@ -69,7 +69,13 @@ def wanted(given: Given, choice: Choice, amount: Amount, loop: Loop, seek: Seek)
         trials=_positive("--trials", seek.trials, TRIALS),
         finalists=_positive("--finalists", seek.finalists, FINALISTS),
         study=seek.study,
-        recovery=Recovery(epochs=epochs, learning_rate=rate, seed=given.seed, mixed_precision=precision),  # type: ignore[arg-type]
+        recovery=Recovery(
+            epochs=epochs,
+            learning_rate=rate,
+            seed=given.seed,
+            mixed_precision=precision,  # type: ignore[arg-type]
+            ema_decay=loop.ema_decay or 0.0,
+        ),
         protect=tuple(loop.protect),
         multiple_of=loop.multiple_of or 1,
     )
