@@ -4,6 +4,8 @@ import statistics
 
 from benchmarks.sections import Result, mean, source, spread, table, widths
 
+NUMBERS = {2: "Two", 3: "Three"}
+
 
 def tables_fresh(result: Result) -> str:
     """The best small network for each table, on seeds that nothing was chosen by."""
@@ -63,10 +65,12 @@ def _counted(result: Result) -> str:
     near = [name for name in small if mean(gains[name]) >= -_error(gains[name])]
     better = [name for name in small if mean(gains[name]) > 0.1]
     tried = "; ".join(f"`{c['measure']}`, {c['share']:.0%} of the neurons" for c in settings["candidate"])
+    decay = settings["recovery"].get("ema_decay")
+    average = f", its weights averaged over the steps (`ema_decay={decay:g}`)" if decay else ""
     return "\n".join(
         [
-            f"Over-sized nets of {widths(settings['network']['hidden'])} neurons, cut in {settings['rounds']} rounds of `dense`, each mended by `reconstruct` and recovered with the original as teacher. "
-            f"Three settings are tried ({tried}), and the one with the best *validation* quality is kept. "
+            f"Over-sized nets of {widths(settings['network']['hidden'])} neurons, cut in {settings['rounds']} rounds of `dense`, each mended by `reconstruct` and recovered with the original as teacher{average}. "
+            f"{NUMBERS[len(settings['candidate'])]} settings are tried ({tried}), and the one with the best *validation* quality is kept. "
             f"{len(settings['seeds'])} seeds; means, ± the standard deviation over seeds; `change` with its standard error.",
             "",
             f"- No test quality lost (mean change at least 0): **{len(held)} of {len(names)}** tables ({', '.join(held) or 'none'}).",
