@@ -1,10 +1,31 @@
-"""The best small network for each table as Markdown: on fresh seeds, and as the protocol was found."""
+"""The best small network for each table as Markdown: on fresh seeds, twice, and as the protocol was found."""
 
 import statistics
 
 from benchmarks.sections import Result, mean, source, spread, table, widths
 
 NUMBERS = {2: "Two", 3: "Three"}
+
+
+def tables_averaged(result: Result) -> str:
+    """The best small network for each table, recovered with averaged weights."""
+    return "\n".join(
+        [
+            "## Dense networks on tables, with averaged weights",
+            "",
+            "**Fixed before it was run**: the experiment file was committed before any figure was seen, nothing was changed afterwards, and its seeds are new (splits, weights and orders; adult's "
+            "test file is the same for all). What differs from the next section is the recovery: the weights averaged over its steps, and twice the epochs on tables of 3,000 to 20,000 rows; and the "
+            "share of 70 % is not tried. These changes were settled on other tables (scikit-learn's generated ones and its diabetes), with a look at their test data, and none of those below.",
+            "",
+            _counted(result),
+            "",
+            "**Short of the aim** of 10 tables of 13 without any loss, by one: naval lost 0.01 points of 100 · R² (another table without noise, friedman2, lost such a hundredth until it was trained three times as long); kin8nm 0.04, a quarter of "
+            "its standard error; sonar one of 42 test rows on one seed; concrete 0.43, where both rivals and the original, trained on, lose nearly as much, so it is the further "
+            "training that costs there, not the cut. `dense` is not better than the rivals here either, and on protein further training alone gives more than it.",
+            "",
+            source(result),
+        ]
+    )
 
 
 def tables_fresh(result: Result) -> str:

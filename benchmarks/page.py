@@ -21,6 +21,7 @@ from benchmarks import (
 from benchmarks.provenance import HERE, newest
 
 SECTIONS: dict[str, Callable[[sections.Result], str]] = {
+    "tables_averaged": best.tables_averaged,
     "tables_fresh": best.tables_fresh,
     "tables_best": best.tables_best,
     "tables": sections.tables,
