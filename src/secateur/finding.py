@@ -27,6 +27,7 @@ _LAYERS = re.compile(r"\d+")
 
 Family = tuple[Site, ...]  # a site and its twins
 Trial = Callable[[Sequence[Family]], str]
+Test = tuple[Trial, Sequence[Family]]
 
 
 def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False) -> Sites:
@@ -45,14 +46,16 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     found = grouped(traced, whole_heads=whole_heads)
     sites = found(any_name=False)
     original, verdicts = original_of(traced, arguments), dict[Plan, str]()
-    reasons = _unfollowed(original, sites, verdicts)
-    if reasons:  # perhaps a size goes by a name of the user's own
-        more = found(any_name=True)
-        if more != sites:
-            other = _unfollowed(original, more, verdicts)
-            sites, reasons = (more, other) if len(other) < len(reasons) else (sites, reasons)
-    if not reasons:
+    tests = _tests(original, sites, verdicts)
+    if _are_followed(tests):
         return sites
+    more = found(any_name=True)  # perhaps a size goes by a name of the user's own
+    others = _tests(original, more, verdicts) if more != sites else tests
+    if more != sites and _are_followed(others):
+        return more
+    reasons = _unfollowed(tests)
+    if more != sites and len(fewer := _unfollowed(others)) < len(reasons):
+        sites, reasons = more, fewer
     pinned = tuple(Pinned(name, sites[name].units, "forward", reason) for name, reason in reasons.items())
     left = tuple(site for site in sites if site.name not in reasons)
     if not left:
@@ -185,15 +188,23 @@ def _some(site: Site, count: int, generator: torch.Generator) -> tuple[int, ...]
     return tuple(sorted(torch.cat(orders).tolist()))
 
 
-def _unfollowed(original: Original, sites: Sites, verdicts: dict[Plan, str]) -> dict[str, str]:
-    """The sites that the model's forward does not follow, with what went wrong."""
+def _tests(original: Original, sites: Sites, verdicts: dict[Plan, str]) -> list[Test]:
+    """What sites must pass: all of them cut at once, twice, and parts of them."""
     families = _families(sites)
     losses = _losses(families)
     trial = _trial(original, sites, losses, verdicts)
     again = _trial(original, sites, _losses(families, losses), verdicts)  # what fits once by chance does not fit twice
-    tests = [(trial, families), (again, families), *((trial, part) for part in _parts(families, losses))]
-    if not any(wrong(some) for wrong, some in tests):
-        return {}
+    return [(trial, families), (again, families), *((trial, part) for part in _parts(families, losses))]
+
+
+def _are_followed(tests: Sequence[Test]) -> bool:
+    """Whether the model's forward follows all sites."""
+    return not any(wrong(some) for wrong, some in tests)
+
+
+def _unfollowed(tests: Sequence[Test]) -> dict[str, str]:
+    """The sites that the model's forward does not follow, with what went wrong; there are some."""
+    trial, families = tests[0]
     refused = _refused(families, trial)
     for wrong, some in tests:
         rest = [family for family in some if family[0].name not in refused]

@@ -74,3 +74,28 @@ def test_no_cut_network_is_tried_twice() -> None:
     cut = {weights: times for weights, times in runs.items() if [shape for shape, *_ in weights] != shapes}
     assert len(cut) > 2
     assert set(cut.values()) == {1}
+
+
+class Named(nn.Module):
+    """A network that keeps a size under a name of its own; `seen` has the shapes of the weights of every run."""
+
+    def __init__(self, seen: list[object]) -> None:
+        super().__init__()
+        self.stem, self.both, self.head = nn.Linear(3, 6), nn.Linear(6, 10), nn.Linear(5, 2)
+        self.breadth = 10
+        self.note = seen.append
+
+    def forward(self, x: Tensor) -> Tensor:
+        if type(x) is Tensor:  # not while it is traced
+            self.note(tuple(p.shape for p in self.parameters()))
+        one, other = self.both(self.stem(x)).split(self.breadth // 2, dim=-1)
+        return self.head(one * other)
+
+
+def test_sites_that_follow_by_a_name_of_the_users_own_are_not_looked_for_one_by_one() -> None:
+    seen: list[object] = []
+    sites = find_sites(Named(seen), torch.randn(2, 3))
+    assert set(sites.names) == {"stem", "both"}
+    assert [resize.name for resize in sites["both"].sized] == ["breadth"]
+    whole = tuple(p.shape for p in Named([]).parameters())
+    assert len([shapes for shapes in seen if shapes != whole]) == 3  # one that does not run, then two that do
