@@ -1,7 +1,7 @@
 """Apply a plan to a model's tensors: shorter axes, and module attributes that say so."""
 
 import copy
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from secateur.errors import ModelError, PlanError, first_line
 from secateur.plan import Cut, Plan
 
+_TABLES = (dict, OrderedDict, set)
 MAY_GAIN_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -22,8 +23,9 @@ def copied(model: nn.Module, instead: Callable[[nn.Parameter], nn.Parameter] | N
         ModelError: the model holds something that cannot be copied.
     """
     plain = [p for p in model.parameters() if type(p) is nn.Parameter] if instead else []
+    others = {id(p): instead(p) for p in plain if instead}
     try:
-        return copy.deepcopy(model, {id(p): instead(p) for p in plain if instead})
+        return copy.deepcopy(model, {**_empty_tables(model), **others})
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"{type(model).__name__}: the model cannot be copied: {_uncopied(model, error)}.") from error
 
@@ -42,6 +44,12 @@ def doubled(model: nn.Module) -> nn.Module:
         return nn.Parameter(values, requires_grad=parameter.requires_grad)
 
     return copied(model, twice_as_long).double()
+
+
+def _empty_tables(model: nn.Module) -> dict[int, Any]:
+    """Copies of the empty tables on all modules, such as those for hooks, by identity: deepcopy is slow with them."""
+    tables = (value for module in model.modules() for value in vars(module).values() if type(value) in _TABLES)
+    return {id(table): type(table)() for table in tables if not table}
 
 
 def _uncopied(model: nn.Module, error: BaseException) -> str:
