@@ -108,28 +108,33 @@ def _families(sites: Sites) -> list[Family]:
     return found
 
 
-def _losses(families: Sequence[Family], unlike: Mapping[str, int] | None = None) -> dict[str, int]:
+def _losses(families: Sequence[Family], before: Mapping[str, int] | None = None) -> dict[str, int]:
     """How many steps each site loses in a trial, by the name of its family's first.
 
     Each another share, as far as there are any, so that a size taken from another does not fit; those with the fewest
-    shares to choose from choose first. `unlike` is what each lost in an earlier trial: now another number, if it can.
+    shares to choose from choose first. `before` is what each lost in an earlier trial: now another number, if it can,
+    and another share than those that lost the same share then.
     """
     losses: dict[str, int] = {}
     alike: Counter[int] = Counter()
     shares: set[Fraction] = set()
+    own: dict[Fraction | None, set[Fraction]] = defaultdict(set)  # of those that lost the same share before
     for first, *_ in sorted(families, key=lambda family: family[0].steps):
-        before = (unlike or {}).get(first.name)
-        losses[first.name] = _count(first.steps, alike[first.steps], shares, before)
-        shares.add(Fraction(losses[first.name], first.steps))
+        lost = before[first.name] if before else None
+        taken = (shares, own[Fraction(lost, first.steps) if lost else None])
+        losses[first.name] = _count(first.steps, alike[first.steps], taken, lost)
+        for each in taken:
+            each.add(Fraction(losses[first.name], first.steps))
         alike[first.steps] += 1
     return losses
 
 
-def _parts(families: Sequence[Family], losses: Mapping[str, int]) -> list[list[Family]]:
-    """Some of the sites at a time, so that of any two which lose the same share one part cuts one alone."""
-    alike: dict[Fraction, list[Family]] = defaultdict(list)
+def _parts(families: Sequence[Family], trials: Sequence[Mapping[str, int]]) -> list[list[Family]]:
+    """Some of the sites at a time, so that of any two which lose the same share in every trial one part cuts one."""
+    alike: dict[tuple[Fraction, ...], list[Family]] = defaultdict(list)
     for family in families:
-        alike[Fraction(losses[family[0].name], family[0].steps)].append(family)
+        first = family[0]
+        alike[tuple(Fraction(losses[first.name], first.steps) for losses in trials)].append(family)
     bits = (max((len(same) for same in alike.values()), default=1) - 1).bit_length()
     return [[family for same in alike.values() for n, family in enumerate(same) if n >> b & 1] for b in range(bits)]
 
@@ -175,11 +180,15 @@ def _cut(original: Original, plan: Plan) -> nn.Module:
     return small
 
 
-def _count(steps: int, number: int, shares: Set[Fraction], unlike: int | None) -> int:
-    """How many steps a site loses: another share than others do, so that a size taken from another does not fit."""
+def _count(steps: int, number: int, taken: Sequence[Set[Fraction]], unlike: int | None) -> int:
+    """How many steps a site loses: another share than others do, so that a size taken from another does not fit.
+
+    Not one that is taken in the first of some sets, or else in the next.
+    """
     counts = [min(1 + (steps // 4 + number + more) % max(steps - 1, 1), steps - 1) for more in range(max(steps - 1, 1))]
     counts = [count for count in counts if count != unlike] or counts
-    return next((count for count in counts if Fraction(count, steps) not in shares), counts[0])
+    free = (count for shares in taken for count in counts if Fraction(count, steps) not in shares)
+    return next(free, counts[0])
 
 
 def _some(site: Site, count: int, generator: torch.Generator) -> tuple[int, ...]:
@@ -192,9 +201,9 @@ def _tests(original: Original, sites: Sites, verdicts: dict[Plan, str]) -> list[
     """What sites must pass: all of them cut at once, twice, and parts of them."""
     families = _families(sites)
     losses = _losses(families)
-    trial = _trial(original, sites, losses, verdicts)
-    again = _trial(original, sites, _losses(families, losses), verdicts)  # what fits once by chance does not fit twice
-    return [(trial, families), (again, families), *((trial, part) for part in _parts(families, losses))]
+    others = _losses(families, losses)  # what fits once by chance does not fit twice
+    trial, again = (_trial(original, sites, each, verdicts) for each in (losses, others))
+    return [(trial, families), (again, families), *((trial, part) for part in _parts(families, (losses, others)))]
 
 
 def _are_followed(tests: Sequence[Test]) -> bool:

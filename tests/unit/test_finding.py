@@ -21,13 +21,29 @@ def families(steps: list[int]) -> list[tuple[Site, ...]]:
 
 
 @given(STEPS)
-def test_of_any_two_sites_with_the_same_share_one_is_cut_alone(steps: list[int]) -> None:
+def test_of_any_two_sites_one_loses_another_share_in_some_trial_or_is_cut_alone(steps: list[int]) -> None:
     found = families(steps)
-    losses = _losses(found)
-    parts = [{family[0].name for family in part} for part in _parts(found, losses)]
+    trials = (first := _losses(found), _losses(found, first))
+    parts = [{family[0].name for family in part} for part in _parts(found, trials)]
     for (one,), (other,) in itertools.combinations(found, 2):
-        if Fraction(losses[one.name], one.units) == Fraction(losses[other.name], other.units):
-            assert any((one.name in part) != (other.name in part) for part in parts)
+        shares = [[Fraction(losses[site.name], site.units) for site in (one, other)] for losses in trials]
+        told_apart = any(share != another for share, another in shares)
+        assert told_apart or any((one.name in part) != (other.name in part) for part in parts)
+
+
+@given(STEPS)
+def test_a_second_trial_takes_another_number_of_units_from_every_site(steps: list[int]) -> None:
+    found = families(steps)
+    first = _losses(found)
+    second = _losses(found, first)
+    assert all(first[site.name] != second[site.name] for (site,) in found if site.units > 2)
+
+
+def test_two_trials_tell_apart_more_sites_than_there_are_shares() -> None:
+    found = families([5] * 12)  # 4 shares, 12 pairs of different ones
+    first = _losses(found)
+    assert _parts(found, (first, _losses(found, first))) == []
+    assert len(_parts(found, (first,))) == 2
 
 
 @given(STEPS)
@@ -40,7 +56,7 @@ def test_sites_with_room_lose_other_shares() -> None:
     found = families([4, 2, 8])
     losses = _losses(found)
     assert len({Fraction(losses[site.name], site.units) for (site,) in found}) == 3
-    assert _parts(found, losses) == []
+    assert _parts(found, (losses,)) == []
 
 
 class Counting(nn.Module):
