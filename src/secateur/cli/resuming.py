@@ -16,11 +16,13 @@ from secateur.cli.runfolder import PROGRESS, RESULT, ROUNDS, RunFolder
 from secateur.data import Data
 from secateur.errors import FileError, SettingsError
 from secateur.files import clear_drafts, reading
+from secateur.methods import address
 from secateur.pipeline import Place, Progress
 from secateur.recipe import Recipe, to_dict
 from secateur.report.reading import read
 from secateur.result import Result, to_json
 from secateur.sharing import checksum
+from secateur.userfile import split
 
 Run = Mapping[str, Any]
 
@@ -59,7 +61,15 @@ def run_of(given: Given, recipe: Recipe, train: int | None, network: Network, da
         "seed": given.seed,
         "batch size": given.batch_size,
         "train": train,
+        **_contents(given, recipe),
     }
+
+
+def _contents(given: Given, recipe: Recipe) -> Mapping[str, str]:
+    """The checksums of a user's own files that say what a method, the model or the data is."""
+    own = [address(stage.method) for stage in recipe.stages]
+    files = [found[0] for one in (*own, given.model, given.data) if one and (found := split(one))]
+    return {f"{path} with checksum": _checksum(path) for path in files}
 
 
 def save(progress: Progress, run: Run, folder: RunFolder) -> None:
