@@ -53,8 +53,8 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     """
     from secateur.cli.comparing import proven, refused
     from secateur.cli.opening import opened
-    from secateur.cli.places import check_writable
     from secateur.compensation import HOWS, repair
+    from secateur.places import check_writable
     from secateur.surgery import certified
 
     if cutting.compensate not in HOWS:

@@ -50,9 +50,9 @@ def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> No
     """
     from secateur.budget import Latency, cost, select
     from secateur.cli import scorefile
-    from secateur.cli.places import check_writable, write_text
     from secateur.cli.recipes import budget_from
     from secateur.errors import SettingsError
+    from secateur.places import check_writable, write_text
     from secateur.plan import to_json
 
     budget = budget_from(amount)
@@ -92,8 +92,8 @@ def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> No
 def _plan_layers(scores: "Scores", sites: "Sites", budget: "Budget", planning: Planning, screen: Screen) -> None:
     """Write the plan of layers."""
     from secateur.cli.layerplan import planned
-    from secateur.cli.places import write_text
     from secateur.errors import SettingsError
+    from secateur.places import write_text
     from secateur.plan import to_json
 
     if planning.multiple_of > 1:

@@ -5,8 +5,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from secateur.cli.places import check_writable, write_text
 from secateur.errors import FileError
+from secateur.places import check_writable, write_text
 from secateur.processes import ALONE, Processes
 
 RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.safetensors", "plan.json"

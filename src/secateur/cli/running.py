@@ -17,7 +17,6 @@ from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
 from secateur.cli.options import RATE, Given
-from secateur.cli.places import write_text
 from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
@@ -30,6 +29,7 @@ from secateur.export import export_onnx
 from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
+from secateur.places import write_text
 from secateur.plan import to_json
 from secateur.processes import ALONE, Processes, joined
 from secateur.recipe import Recipe, to_dict

@@ -40,11 +40,11 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     """
     from secateur.cli import scorefile
     from secateur.cli.opening import opened
-    from secateur.cli.places import check_writable
     from secateur.cli.recipes import method_of
     from secateur.finding import find_sites
     from secateur.halves import stability
     from secateur.methods import score_all
+    from secateur.places import check_writable
     from secateur.stretches import find_layers
 
     method = method_of(choice)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from secateur.cli.places import read_json, write_text
 from secateur.errors import FileError
+from secateur.places import read_json, write_text
 from secateur.scores import Scores
 from secateur.sites import Activation, Site, Sites, Sized, Stretch, TensorAxis, TensorCost
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from secateur.cli.cells.folder import PAGE
 from secateur.cli.cells.whole import Done
 from secateur.cli.tables import Cell, lines, table
 from secateur.cli.words import Words
+from secateur.comparing.folder import PAGE
 from secateur.comparison import Comparison, Ranking, Standing
 from secateur.report import figures
 from secateur.report.compared.tables import qualities
