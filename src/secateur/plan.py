@@ -106,7 +106,8 @@ class LayerEdit:
     `padding` (moved to an earlier layer), `collapse` (a stretch replaced by one fitted operator), `drop`, or `mask`
     (nothing but zeros in the weights that lead to an activation). `score` and `rank` (0 = lowest) are those by which it
     was chosen, NaN and -1 where it was not by a score; `error` is the share of the variance that a fit leaves
-    unexplained, NaN where nothing was fitted.
+    unexplained, NaN where nothing was fitted. A layer without `changes` is only chosen: what it becomes is made from
+    data, by `replace_layers`; `mask` never has any.
     """
 
     name: str
@@ -154,6 +155,11 @@ class Plan:
     def removed(self) -> Mapping[str, tuple[int, ...]]:
         """The removed units of every site that loses some."""
         return {edit.site: tuple(removal.unit for removal in edit.removed) for edit in self.edits if edit.removed}
+
+    @property
+    def chosen(self) -> tuple[LayerEdit, ...]:
+        """The layers that are only chosen yet."""
+        return tuple(edit for edit in self.layers if not edit.changes and edit.action != "mask")
 
 
 def to_json(plan: Plan) -> str:

@@ -23,6 +23,11 @@ _FORMS: Mapping[str, Become] = {"linear_fit": "collapse", "block_influence": "dr
 FORMS: tuple[str, ...] = (*BECOMES, "mask")
 
 
+def usual_form(method: str) -> Become:
+    """What layers that go by a method turn into where nothing is said."""
+    return _FORMS.get(method, "affine")
+
+
 @dataclass(frozen=True)
 class Stage:
     """One method under one budget: what is removed, in how many rounds, and what is done after each.
@@ -98,7 +103,7 @@ class Stage:
     @property
     def form(self) -> Form:
         """What layers that go turn into."""
-        return self.become or _FORMS.get(self.method.name, "affine")
+        return self.become or usual_form(self.method.name)
 
     @property
     def zeta(self) -> float:

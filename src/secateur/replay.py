@@ -25,11 +25,16 @@ def replay_(model: nn.Module, plan: Plan) -> None:
 
 
 def check_complete(plan: Plan) -> None:
-    """Refuse a plan that brings in modules whose weights it does not hold.
+    """Refuse a plan that brings in modules whose weights it does not hold, or says not yet what layers become.
 
     Raises:
-        PlanError: it brings in such modules, or one that cannot be built.
+        PlanError: it does, or brings in a module that cannot be built.
     """
+    if plan.chosen:
+        raise PlanError(
+            f"{plan.chosen[0].name}: the plan only chooses {len(plan.chosen)} layers; what they become is made from "
+            "data: use `secateur apply`, or replace_layers."
+        )
     changes = [change for layer in plan.layers for change in layer.changes]  # with steps: those of all of them
     new = [change.module for change in changes if isinstance(change, Swap) and depth.has_weights(change.by)]
     if new:

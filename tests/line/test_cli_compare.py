@@ -195,7 +195,7 @@ def test_a_folder_of_another_model_is_refused_and_left_as_it_is() -> None:
     commands.done(*RUN)
     Path("other.py").write_text(MINE.replace("(4, 12)", "(4, 14)").replace("Linear(12, 12)", "Linear(14, 12)"))
     for change, part in (
-        (("--model", "other.py:build"), "with model mine.py:build, this command other.py:build; give another --out"),
+        (("--model", "other.py:build"), "with model mine.py:build, this command other.py:build; give another folder"),
         (("--seed", 4), "with seed 0, this command 4"),
         (("--data", "mine.py:one_row"), "with data mine.py:task"),
     ):

@@ -1,15 +1,20 @@
-"""`secateur compress` with methods of layers."""
+"""Methods of layers on the command line: `secateur compress`, and the same walked by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import commands
 from commands import DATA, MODEL
 from secateur import sources, storage
 from secateur.cli import running
+from secateur.errors import PlanError
+from secateur.plan import from_json, to_json
 from secateur.recipe import read
+from secateur.surgery import apply
 
 RUN = ("compress", *MODEL, *DATA, "--train", 1, "--recover", 0)
 
@@ -146,3 +151,113 @@ def test_to_the_end_every_layer_goes_and_every_network_is_kept(folder: Path) -> 
     kept = sorted(path.name for path in (folder / "run").glob("round-*.safetensors"))
     assert kept == [f"round-{number + 1}.safetensors" for number in range(len(plan["layers"]))]
     assert len(kept) > 1
+
+
+@pytest.fixture
+def weights(folder: Path) -> Path:
+    """A file with the weights of a network of three layers, as they are drawn."""
+    storage.save(sources.build("mine.py:build", 0, {}), folder / "w.safetensors", builder="mine.py:build")
+    return folder / "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("method", "amount", "more"),
+    [
+        ("tlc", ("--count", 1), ()),
+        ("easier", ("--below", 1e9), ("--become", "identity")),
+        ("linear_fit", ("--macs", "90%"), ()),
+        ("tlc", ("--count", 1), ("--no-fold", "--compensate", "none")),
+    ],
+)
+def test_walked_by_hand_layers_go_as_in_compress(
+    method: str, amount: tuple[object, ...], more: tuple[str, ...], weights: Path
+) -> None:
+    given = (*MODEL, *DATA, "--weights", weights)
+    commands.done("compress", *given, "--method", method, *amount, *more, "--recover", 0, "--out", "run")
+
+    choosing = more if more[:1] == ("--become",) else ()
+    commands.done("score", *given, "--method", method)
+    planned = commands.data("plan", "scores.json", *amount, *choosing)
+    making = () if choosing else more
+    made = commands.data("apply", *given, "--plan", "plan.json", *making)
+
+    names = ("small.safetensors", "run/model.safetensors")
+    plans = [storage.read_plan(name) for name in names]
+    assert None not in plans and len({to_json(plan) for plan in plans if plan}) == 1
+    ours, wanted = (storage.load(name, build=lambda: sources.build("mine.py:build", 0, {})) for name in names)
+    assert str(ours) == str(wanted)
+    assert [k for k, v in wanted.state_dict().items() if not torch.equal(v, ours.state_dict()[k])] == []
+    assert [one["name"] for one in planned["layers"]] == [
+        edit["name"] for edit in sorted(made["layers"], key=lambda edit: edit["rank"]) if edit["action"] != "fold"
+    ]
+    assert made["certificate"] is None
+
+
+def test_a_plan_tells_what_collapsing_saves(weights: Path) -> None:
+    commands.done("score", *MODEL, *DATA, "--weights", weights, "--method", "linear_fit")
+    planned = commands.data("plan", "scores.json", "--count", 1)
+    assert planned["become"] == "collapse" and planned["of"] == 2
+    before, after = planned["macs"]
+    assert before == 4 * 12 + 12 * 12 + 12 * 2
+    text = commands.done("plan", "scores.json", "--count", 1)
+    assert f"MACs: {before:,} → {after:,}" in text
+    made = commands.data("apply", *MODEL, *DATA, "--weights", weights, "--plan", "plan.json")
+    measured = commands.data("measure", *MODEL, *DATA, "--weights", "small.safetensors", "--no-latency")
+    assert measured["macs"] == after and measured["parameters"] == made["parameters"][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--count", 3), "3 layers are to go, but 2 can"),
+        (("--params", "50%"), "for methods of units"),
+        (("--latency", "0.5x"), "for methods of units"),
+        (("--macs", "50%"), "an activation made linear"),
+        (("--count", 1, "--become", "colapse"), "did you mean collapse"),
+        (("--count", 1, "--become", "mask"), "no plan holds that"),
+        (("--count", 1, "--multiple-of", 8), "--multiple-of is for units"),
+        (("--count", 1, "--protect", "nowhere"), "layer to protect"),
+    ],
+)
+def test_what_no_plan_of_layers_can_be_is_refused(options: tuple[object, ...], reason: str, weights: Path) -> None:
+    commands.done("score", *MODEL, *DATA, "--weights", weights, "--method", "easier")
+    assert reason in commands.refusal("plan", "scores.json", *options)
+
+
+def test_masks_are_refused_in_plans_with_the_command_that_makes_them(weights: Path) -> None:
+    commands.done("score", *MODEL, *DATA, "--weights", weights, "--method", "nepenthe")
+    assert "use `secateur compress --method nepenthe`" in commands.refusal("plan", "scores.json", "--count", 1)
+    assert commands.data("plan", "scores.json", "--count", 1, "--become", "affine")["become"] == "affine"
+
+
+def test_a_plan_of_layers_is_refused_where_it_does_not_fit(weights: Path, folder: Path) -> None:
+    given = (*MODEL, *DATA, "--weights", weights)
+    commands.done("score", *given, "--method", "easier")
+    commands.done("plan", "scores.json", "--count", 1)
+    line = commands.refusal("apply", *given, "--plan", "plan.json", "--compensate", "mean")
+    assert "give reconstruct or none" in line
+    text = (folder / "plan.json").read_text()
+    plan = from_json(text)
+    (edit,) = plan.layers
+    for odd, reason in (
+        (replace(edit, name="9"), "'9' is not a known activation; known: 1, 3"),
+        (replace(edit, action="collapse", name="9"), "'9' is not a known stretch of layers; known: 1, 3"),
+        (replace(edit, action="afine"), "the plan chooses no layers of one form (found: afine)"),
+    ):
+        (folder / "plan.json").write_text(to_json(replace(plan, layers=(odd,))))
+        assert reason in commands.refusal("apply", *given, "--plan", "plan.json")
+    with pytest.raises(PlanError, match="only chooses 1 layers"):
+        apply(sources.build("mine.py:build", 0, {}), plan)
+
+
+def test_scores_of_layers_that_are_damaged_are_refused(weights: Path, folder: Path) -> None:
+    commands.done("score", *MODEL, *DATA, "--weights", weights, "--method", "easier")
+    found = json.loads((folder / "scores.json").read_text())
+    for change in (
+        {"activations": []},
+        {"activations": [{**found["activations"][0], "units": "many"}]},
+        {"stretches": [{**found["stretches"][0], "modules": []}]},
+        {"macs": None},
+    ):
+        (folder / "scores.json").write_text(json.dumps(found | change))
+        assert "scores.json" in commands.refusal("plan", "scores.json", "--count", 1)

@@ -10,15 +10,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 import commands
 from secateur import Below, Count, Latency, Macs, Params, Recipe, Recovery, Share, Stage, methods, recipe, sources
 from secateur.cli.app import COMMANDS
 from secateur.cli.comparing import compared, measured
 from secateur.cli.screen import Screen
+from secateur.cli.tables import table
 from secateur.cli.tomlfile import written
+from secateur.cli.words import broken
 from secateur.result import Event, Measurement
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -131,7 +132,27 @@ def test_help_names_every_command_and_wrong_ones_are_wrong_usage() -> None:
     assert commands.run("compres").exit_code == 2
 
 
-def printed(table: Table) -> str:
+@given(st.text("ab_=. ", max_size=40), st.integers(1, 20))
+def test_words_break_only_where_they_are_too_long_and_then_after_marks(text: str, width: int) -> None:
+    lines = broken(text, width)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    words = text.split()
+    assert all(word in "\n".join(lines) for word in words if len(word) <= width)
+    parts = [part for word in words for part in re.findall(r"[ab]*[_=.]|[ab]+", word)]
+    assert all(len(line) <= width or line in parts for line in lines)
+
+
+def test_no_line_of_a_narrow_table_breaks_inside_a_name() -> None:
+    console = Console(width=37, file=StringIO(), record=True)
+    names = ["block_influence + reconstruct", "magnitude (granularity=layer)"]
+    console.print(table("A title that is longer than all", ("Name", "n"), [(name, "9" * 18) for name in names], (1,)))
+    title, *lines = [line.strip() for line in console.export_text().splitlines() if line.strip()]
+    assert title == "A title that is longer than all"
+    column = [line.split(" 9")[0].strip() for line in lines[2:]]
+    assert column == ["block_", "influence +", "reconstruct", "magnitude", "(granularity=", "layer)"]
+
+
+def printed(table: RenderableType) -> str:
     console = Console(width=100, file=StringIO(), record=True)
     console.print(table)
     return " ".join(console.export_text().split())

@@ -15,8 +15,10 @@ import torch
 
 import commands
 from commands import DATA, MINE, MODEL
+from own_methods import FILE
 from secateur import sources, storage
 from secateur.cli import resuming, running
+from secateur.cli.runfolder import RunFolder
 
 RUN = (*MODEL, *DATA, "--remove", "60%", "--recover", 2, "--rounds", 3, "--train", 1, "--seed", 2)
 
@@ -32,7 +34,8 @@ def untimed(value: Any) -> Any:
 
 
 def assert_same_run(found: Path, wanted: Path) -> None:
-    results = [untimed(json.loads((path / "result.json").read_text())) for path in (found, wanted)]
+    texts = [(path / "result.json").read_text() for path in (found, wanted)]
+    results = [untimed(json.loads(text, parse_constant=str)) for text in texts]  # a NaN is equal to another then
     assert results[0] == results[1]
     assert {path.name for path in found.iterdir()} == {path.name for path in wanted.iterdir()}
     ours, theirs = (
@@ -59,8 +62,13 @@ def stopped(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are ended otherwise there")
-def test_after_a_kill_a_run_goes_on_to_the_same_end() -> None:
-    options = ("compress", *MODEL, "--data", "mine.py:long", "--remove", "60%", "--recover", 1, "--rounds", 3)
+@pytest.mark.parametrize(
+    "line",
+    [("--remove", "60%", "--rounds", 3), ("--method", "tlc", "--count", 2, "--rounds", 2)],
+    ids=["units", "layers"],
+)
+def test_after_a_kill_a_run_goes_on_to_the_same_end(line: tuple[object, ...]) -> None:
+    options = ("compress", *MODEL, "--data", "mine.py:long", *line, "--recover", 1)
     commands.done(*options, "--out", "whole")
     process = subprocess.Popen(
         [sys.executable, "-m", "secateur.cli", *map(str, options), "--out", "run"],
@@ -136,6 +144,37 @@ def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped(monkeypatch, 1)
     Path("mine.py").write_text(MINE.replace("(4, 12)", "(4, 14)").replace("Linear(12, 12)", "Linear(14, 12)"))
     assert "its run has weights" in commands.refusal("compress", *RUN, "--out", "run", "--resume")
+
+
+def test_a_changed_file_of_a_method_of_ones_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("norms.py").write_text(FILE)
+    method = ("--method", "norms.py:Norms")
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming, "save", _ended(resuming.save))
+        assert commands.run("compress", *RUN, *method, "--out", "run").exit_code == 130
+    Path("norms.py").write_text(FILE.replace("norm(self.power", "norm(self.power + 1"))
+    line = commands.refusal("compress", *RUN, *method, "--out", "run", "--resume")
+    assert "norms.py with checksum" in line and "leave out --resume" in line
+
+
+def _ended(real: Callable[..., None]) -> Callable[..., None]:
+    """Writes the first round, and ends the run."""
+
+    def last(*given: Any) -> None:
+        real(*given)
+        raise KeyboardInterrupt
+
+    return last
+
+
+def test_another_run_leaves_nothing_of_a_search_in_its_folder(tmp_path: Path) -> None:
+    for name in ("study.journal", "search.json", "recipe.toml", "notes.txt"):
+        (tmp_path / name).write_text("of before")
+    RunFolder(tmp_path).begin("", keep=("study.journal",))
+    assert {path.name for path in tmp_path.iterdir()} >= {"study.journal", "recipe.toml"}
+    RunFolder(tmp_path).begin("")
+    assert not {"study.journal", "search.json"} & {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "notes.txt").exists()
 
 
 def test_what_is_damaged_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

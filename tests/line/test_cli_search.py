@@ -94,6 +94,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(options: tuple[objec
     ("options", "said"),
     [
         (("--family", "0.5x"), "give factors above 1"),
+        (("--family", "2x,3x,2.0x"), "2x is given twice"),
         (("--family", "2x,fast"), "give factors above 1"),
         (("--family", "2x", "--by", "macz"), "did you mean macs"),
         (("--macs", "50%", "--trials", 0), "--trials is 0"),

@@ -12,6 +12,7 @@ import pytest
 
 from browsing import Visit
 from fixtures.comparison_sample import HOSTILE, sample
+from secateur.comparing.ranking import ranked
 from secateur.comparison import Comparison, to_json
 from secateur.errors import FileError
 from secateur.report import compared
@@ -138,6 +139,19 @@ def test_the_page_is_whole_however_few_have_finished(visit: Open, failing: int) 
     if failing == 1:
         assert page.locator("h1").inner_text() == headline(found) == "Nothing that was tried finished"
         assert "nothing to draw" in page.locator("#plots").inner_text()
+
+
+def test_a_method_that_was_tried_alone_is_not_called_the_best() -> None:
+    both = sample(("dense", "bn_scale"))
+    alone = [trial for trial in both.trials if trial.cell.method == "dense"]
+    one = [trial for trial in alone if trial.cell.budget == alone[0].cell.budget]
+
+    said = [headline(replace(both, rankings=ranked(trials, both.decisive))) for trials in (alone, one)]
+
+    assert said == [
+        "dense under 2 budgets; no other method was tried",
+        "dense with 50 % MACs left; no other method was tried",
+    ]
 
 
 def test_the_front_is_what_nothing_as_cheap_beats() -> None:

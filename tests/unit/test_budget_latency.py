@@ -105,7 +105,7 @@ def test_other_texts_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ((1.5,), "the share left is 1.5"),
+        ((1.5,), "the share left is 1.5; .* or a time, such as 1.5ms"),
         ((0.0,), "the share left is 0"),
         ((0.0, "ms"), "the number of milliseconds is 0"),
         ((float("nan"),), "nan"),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from secateur.cli.cells.folder import CellFolder, fingerprint, key_of
 from secateur.cli.cells.pool import Start, Worker, tried
 from secateur.comparing import Tried
+from secateur.comparing.folder import CellFolder, fingerprint, key_of
 from secateur.comparison import Cell, Trial
 from secateur.errors import CompressionError
 from secateur.plan import Plan

@@ -1,8 +1,12 @@
 """Comparing methods: what is tried, what becomes of it, and who is said to be ahead."""
 
 import math
+import sys
+import types
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +15,10 @@ from scipy import stats
 from torch import nn
 
 import secateur as sc
+from own_methods import FILE
 from secateur import comparing, methods
 from secateur.budget import Count, Macs, Params, Share
-from secateur.comparing import Grid, subject_of, timing, try_cell
+from secateur.comparing import Grid, Subject, Tried, subject_of, timing, try_cell, whole
 from secateur.comparing.ranking import chance_of, ranked
 from secateur.comparison import Cell, Trial
 from secateur.errors import DataError, SettingsError
@@ -191,6 +196,86 @@ def test_without_validation_data_the_test_data_decides() -> None:
 
     assert found.decisive == "test_accuracy"
     assert list(found.rankings[0].standings[0].quality) == ["test_accuracy"]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """The cells that are tried."""
+    real, found = whole.try_cell, []
+    monkeypatch.setattr(
+        whole, "try_cell", lambda subject, cell, **more: found.append(cell) or real(subject, cell, **more)
+    )
+    return found
+
+
+def test_in_a_folder_nothing_is_tried_twice(tmp_path: Path, asked: list[Cell]) -> None:
+    model, data, place = network(), task(), tmp_path / "kept"
+    grid = Grid(("magnitude", "chance"), (Macs(0.5),), seeds=2)
+
+    first = comparing.compare(model, data, grid, folder=place)
+    again = comparing.compare(model, data, grid, folder=str(place))
+    assert len(asked) == 3 and again.trials == first.trials
+
+    comparing.compare(model, data, replace(grid, budgets=(Macs(0.5), Macs(0.4))), folder=place)
+    assert {cell.budget for cell in asked[3:]} == {"40 % MACs left"} and len(asked) == 6
+
+
+def test_what_was_finished_before_a_kill_is_kept(
+    tmp_path: Path, asked: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = Grid(("magnitude", "dense", "chance"), (Macs(0.5),), seeds=1)
+    real = whole.try_cell
+
+    def killed(subject: Subject, cell: Cell, **more: object) -> Tried:
+        if len(asked) == 2:
+            raise SystemExit
+        return real(subject, cell, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(whole, "try_cell", killed)
+        with pytest.raises(SystemExit):
+            comparing.compare(network(), task(), grid, folder=tmp_path)
+    found = comparing.compare(network(), task(), grid, folder=tmp_path)
+
+    assert [cell.method for cell in asked] == [trial.cell.method for trial in found.trials]
+
+
+def test_a_folder_of_another_network_or_other_data_is_refused(tmp_path: Path) -> None:
+    grid = Grid(("magnitude",), (Macs(0.5),))
+    comparing.compare(network(), task(), grid, folder=tmp_path)
+    other = network()
+    with torch.no_grad():
+        other[0].weight[0, 0] += 1.0
+
+    with pytest.raises(SettingsError, match="holds another comparison, with weights"):
+        comparing.compare(other, task(), grid, folder=tmp_path)
+    with pytest.raises(SettingsError, match="holds another comparison, with accuracy"):
+        comparing.compare(network(), task(90), grid, folder=tmp_path)
+
+
+def test_cells_of_a_method_are_kept_as_long_as_its_file_stays(tmp_path: Path, asked: list[Cell]) -> None:
+    path = tmp_path / "norms.py"
+
+    def tried(text: str) -> int:
+        path.write_text(text)
+        method = methods.get(f"{path}:Norms")
+        comparing.compare(network(), task(), Grid((method,), (Macs(0.5),)), folder=tmp_path / "kept")
+        return len(asked)
+
+    assert [tried(text) for text in (FILE, FILE, FILE + "\n")] == [1, 1, 2]
+
+
+def test_cells_of_a_method_that_no_file_defines_are_not_kept(tmp_path: Path, asked: list[Cell]) -> None:
+    known: dict[str, Any] = {"__name__": "of_a_notebook"}
+    sys.modules["of_a_notebook"] = types.ModuleType("of_a_notebook")  # where dataclasses look
+    exec(FILE, known)
+    grid = Grid((known["Norms"](), "magnitude"), (Macs(0.5),))
+
+    for _ in range(2):
+        comparing.compare(network(), task(), grid, folder=tmp_path)
+    del sys.modules["of_a_notebook"]
+
+    assert [cell.method for cell in asked] == ["norms", "magnitude", "norms"]
 
 
 def test_networks_of_one_shape_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:

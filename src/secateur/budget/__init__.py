@@ -2,6 +2,7 @@
 
 from secateur.budget.amounts import Below, Budget, Count, Latency, Macs, Params, Share, parse, parse_latency
 from secateur.budget.choice import select
+from secateur.budget.chosen import choices_of, plan_of_layers
 from secateur.budget.layers import Become, Choice, select_layers
 from secateur.budget.outcome import Cost, cost, plan_of
 
@@ -16,10 +17,12 @@ __all__ = [
     "Macs",
     "Params",
     "Share",
+    "choices_of",
     "cost",
     "parse",
     "parse_latency",
     "plan_of",
+    "plan_of_layers",
     "select",
     "select_layers",
 ]

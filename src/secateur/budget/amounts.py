@@ -92,7 +92,7 @@ class Latency:
         if self.unit not in ("x", "ms"):
             raise SettingsError(f"Latency: the unit is {self.unit!r}; give 'x' for a share of the original, or 'ms'.")
         if not 0 < self.limit < inf or (self.unit == "x" and self.limit > 1):
-            most = " and up to 1" if self.unit == "x" else ", such as 4.0"
+            most = f" and up to 1, or a time, such as {self.limit:g}ms" if self.unit == "x" else ", such as 4.0"
             what = "the share left" if self.unit == "x" else "the number of milliseconds"
             raise SettingsError(f"Latency: {what} is {self.limit}; give a number above 0{most}.")
         for name in ("batch_size", "threads"):

@@ -27,6 +27,13 @@ protect = partial(
 multiple_of = partial(
     typer.Option, metavar="N", help="Round what is left of every site to a multiple: 8 and 16 are often fast."
 )
+become = partial(
+    typer.Option,
+    metavar="FORM",
+    help="What layers that go become: affine, identity, on_off, collapse or drop.",
+    show_default="collapse for linear_fit, drop for block_influence, else affine",
+)
+no_fold = partial(typer.Option, "--no-fold", help="Leave layers that have become linear as they are.")
 train = partial(
     typer.Option,
     metavar="EPOCHS",

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli import alike
 from secateur.cli.options import Given
 from secateur.cli.screen import Screen
 from secateur.cli.tables import lines
-from secateur.errors import FileError, PlanError, UnknownNameError
+from secateur.errors import FileError, PlanError, SettingsError, UnknownNameError
 from secateur.plan import Plan, from_json
 
 _option = partial(typer.Option, rich_help_panel="Cut")
@@ -32,6 +33,7 @@ class Cutting:
             "(every layer anew).",
         ),
     ] = "reconstruct"
+    no_fold: Annotated[bool, alike.no_fold(rich_help_panel="Cut")] = False
 
 
 def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
@@ -41,20 +43,27 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
     it is kept in the file as a certificate. Compensation comes after it: least squares on the calibration data, without
     labels, each layer's kept only where it helps on rows that it was not fitted to.
 
+    A plan of layers is made true as `secateur compress` does it: lines or operators are fitted to what the layers put
+    out on calibration data, the layers behind solved anew, and what has become linear is merged where that is exact.
+    There is nothing that such a network should equal; it is measured instead.
+
     Example:
       secateur apply --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
         --weights trained.safetensors --plan plan.json --out small.safetensors
     """
     from secateur.cli.comparing import proven, refused
     from secateur.cli.opening import opened
-    from secateur.cli.places import check_writable
     from secateur.compensation import HOWS, repair
+    from secateur.places import check_writable
     from secateur.surgery import certified
 
     if cutting.compensate not in HOWS:
         raise UnknownNameError("compensation", cutting.compensate, HOWS)
     plan = _read(cutting.plan)
     check_writable(cutting.out)
+    if plan.chosen:
+        _apply_layers(given, cutting, plan, screen)
+        return
     with screen.progress("cutting") as bars:
         network, data = opened(given)
         network.warn(bars)
@@ -75,6 +84,31 @@ def apply(given: Given, cutting: Cutting, screen: Screen) -> None:
         lines(f"{before:,} → {after:,} parameters", [proven([certificate])]),
         lines("Compensation (share of the variance of what each layer put out)", folds or ["none"]),
         lines(f"written: {cutting.out}", refused((1, fold) for fold in repaired.folds)),
+    )
+
+
+def _apply_layers(given: Given, cutting: Cutting, plan: Plan, screen: Screen) -> None:
+    """Make the network without the layers that a plan chooses."""
+    from secateur.cli.layerplan import made, summary
+    from secateur.cli.opening import opened
+
+    if cutting.compensate not in ("none", "reconstruct"):
+        raise SettingsError(
+            f"{cutting.plan}: removes layers: --compensate is {cutting.compensate!r}; give reconstruct or none."
+        )
+    with screen.progress("reading") as bars:
+        network, data = opened(given)
+        network.warn(bars)
+        solve, merge = cutting.compensate != "none", not cutting.no_fold
+        done = made(network.model, plan, data.task, bars, solve=solve, merge=merge)
+    network.changed(done.model, done.plan).save(cutting.out)
+    before, after = (sum(p.numel() for p in model.parameters()) for model in (network.model, done.model))
+    layers = [{key: value for key, value in asdict(edit).items() if key != "changes"} for edit in done.plan.layers]
+    about = {"certificate": None, "layers": layers, "folds": [asdict(fold) for fold in done.folds]}
+    screen.show(
+        {**about, "parameters": [before, after], "out": str(cutting.out)},
+        *summary(done, before, after),
+        lines(f"written: {cutting.out}", ()),
     )
 
 

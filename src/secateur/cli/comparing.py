@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from secateur.cli.tables import Cell, table
@@ -17,7 +17,7 @@ _BAR = 20  # characters
 _MEMORY = "peak activations per row"
 
 
-def compared(title: str, before: Measurement, after: Measurement) -> Table:
+def compared(title: str, before: Measurement, after: Measurement) -> RenderableType:
     """Two networks side by side, and the change."""
     rows: list[tuple[Cell, ...]] = [
         _cost("parameters", before.parameters, after.parameters),
@@ -38,7 +38,7 @@ def compared(title: str, before: Measurement, after: Measurement) -> Table:
     return table(title, ("", "Before", "After", "Change"), rows, numeric=(1, 2, 3))
 
 
-def measured(title: str, measurement: Measurement, split: str) -> Table:
+def measured(title: str, measurement: Measurement, split: str) -> RenderableType:
     """One network's figures."""
     rows: list[tuple[Cell, ...]] = [
         ("parameters", f"{measurement.parameters:,}"),
@@ -54,7 +54,7 @@ def measured(title: str, measurement: Measurement, split: str) -> Table:
     return table(title, ("", "Figure"), rows, numeric=(1,))
 
 
-def widths(found: dict[str, tuple[int, int]]) -> Table:
+def widths(found: dict[str, tuple[int, int]]) -> RenderableType:
     """Every site's units before and after, with a bar for what stays."""
     rows = (
         (name, f"{before:,}", f"{after:,}", figures.percent(after / before), "█" * -(-after * _BAR // before))

@@ -45,10 +45,10 @@ def explain(given: Given, choice: Choice, place: PageFile, screen: Screen) -> No
     """
     from secateur import explaining
     from secateur.cli.opening import opened
-    from secateur.cli.places import check_writable
     from secateur.cli.recipes import method_of
     from secateur.explaining import Detail
     from secateur.finding import find_sites
+    from secateur.places import check_writable
     from secateur.report import explained
 
     method = method_of(choice)

@@ -32,9 +32,9 @@ def export(given: Given, exporting: Exporting, screen: Screen) -> None:
         --out small.onnx
     """
     from secateur.cli.opening import examined
-    from secateur.cli.places import check_writable
     from secateur.errors import FileError
     from secateur.export import export_onnx, export_program
+    from secateur.places import check_writable
     from secateur.report import figures
 
     ending = exporting.out.suffix.lower()

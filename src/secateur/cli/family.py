@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from secateur.cli.places import write_text
 from secateur.cli.runfolder import ORIGINAL, PROGRESS, REPORT, RESULT
 from secateur.cli.running import Finished, Job, run
 from secateur.cli.screen import Screen
 from secateur.cli.tables import Cell, lines, table
+from secateur.places import write_text
 from secateur.recipe import Recipe, Stage
 from secateur.report import figures
 from secateur.report.outcome import quality_name

@@ -139,14 +139,7 @@ class Loop:
     ] = None
     protect: Annotated[list[str], alike.protect(rich_help_panel=_LOOP)] = field(default_factory=list)
     multiple_of: Annotated[int | None, alike.multiple_of(rich_help_panel=_LOOP)] = None
-    become: Annotated[
-        str | None,
-        _loop(
-            metavar="FORM",
-            help="What layers that go become: affine, identity, on_off, collapse or drop.",
-            show_default="collapse for linear_fit, drop for block_influence, else affine",
-        ),
-    ] = None
+    become: Annotated[str | None, alike.become(rich_help_panel=_LOOP)] = None
     zeta: Annotated[
         float | None,
         _loop(
@@ -158,7 +151,7 @@ class Loop:
     to_the_end: Annotated[
         bool, _loop("--to-the-end", help="Layers: one a round until none is left; the network after each is kept.")
     ] = False
-    no_fold: Annotated[bool, _loop("--no-fold", help="Leave layers that have become linear as they are.")] = False
+    no_fold: Annotated[bool, alike.no_fold(rich_help_panel=_LOOP)] = False
     one_by_one: Annotated[bool, _loop("--one-by-one", help="Score anew after each site.")] = False
     stability: Annotated[
         bool, _loop("--stability", help="Score two halves of the data as well, and note cuts that rest on noise.")

@@ -13,7 +13,9 @@ from secateur.cli.screen import Screen
 from secateur.cli.tables import lines, table
 
 if TYPE_CHECKING:
-    from secateur.budget import Latency
+    from secateur.budget import Budget, Latency
+    from secateur.scores import Scores
+    from secateur.sites import Sites
     from secateur.timing import Clock
 
 _option = partial(typer.Option, rich_help_panel="Output")
@@ -26,15 +28,20 @@ class Planning:
     scores: Annotated[Path, typer.Argument(metavar="SCORES", help="A file that `secateur score` wrote.")]
     protect: Annotated[list[str], alike.protect()] = field(default_factory=list)
     multiple_of: Annotated[int, alike.multiple_of()] = 1
+    become: Annotated[str | None, alike.become()] = None
     out: Annotated[Path, _option(metavar="FILE", help="Where the plan is written.")] = Path("plan.json")
 
 
 def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> None:
-    r"""Choose which units go: the lowest scores, as many as the budget asks for. Only --latency needs the model.
+    r"""Choose which units or layers go: the lowest scores, as many as the budget asks for.
 
     --remove, --count and --below say what goes, --params and --macs what may be left, --latency how long a call may
     take: for it, give --model and what `secateur score` was given. A share is rounded to the nearest
     unit, and every site keeps one. The plan says of every unit why it goes: its score, its rank, and the threshold.
+    Neither model nor data are needed but for --latency.
+
+    Scores of layers need --remove, --count, --below or, with collapse and drop, --macs. Such a plan says which layers
+    go and what they become; `secateur apply` fits that to data.
 
     Example:
       secateur score --model "zoo:mlp?hidden=64,64" --data sklearn:digits \
@@ -43,21 +50,21 @@ def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> No
     """
     from secateur.budget import Latency, cost, select
     from secateur.cli import scorefile
-    from secateur.cli.places import check_writable, write_text
     from secateur.cli.recipes import budget_from
     from secateur.errors import SettingsError
+    from secateur.places import check_writable, write_text
     from secateur.plan import to_json
 
     budget = budget_from(amount)
     if budget is None:
         raise typer.BadParameter("give one budget: --remove, --count, --below, --params, --macs or --latency.")
     scores, sites = scorefile.read(planning.scores)
-    if not len(sites):
-        raise SettingsError(
-            f"{planning.scores}: holds {scores.method} scores of layers, which take their data with them when they go; "
-            f"give `secateur compress --method {scores.method}` the budget."
-        )
     check_writable(planning.out)
+    if sites.activations:
+        _plan_layers(scores, sites, budget, planning, screen)
+        return
+    if planning.become is not None:
+        raise SettingsError(f"--become is {planning.become!r}, but {scores.method} removes units; leave it out.")
     clock = _clock(budget, given, screen) if isinstance(budget, Latency) else None
     made = select(scores, sites, budget, protect=planning.protect, multiple_of=planning.multiple_of, clock=clock)
     write_text(planning.out, to_json(made))
@@ -80,6 +87,22 @@ def plan(planning: Planning, amount: Amount, given: Given, screen: Screen) -> No
     }
     about = {"method": made.method, "sites": rows, **costs, "out": str(planning.out)}
     screen.show(about, *_tables(about))
+
+
+def _plan_layers(scores: "Scores", sites: "Sites", budget: "Budget", planning: Planning, screen: Screen) -> None:
+    """Write the plan of layers."""
+    from secateur.cli.layerplan import planned
+    from secateur.errors import SettingsError
+    from secateur.places import write_text
+    from secateur.plan import to_json
+
+    if planning.multiple_of > 1:
+        raise SettingsError(f"{scores.method} removes layers: --multiple-of is for units; leave it out.")
+    made = planned(scores, sites, budget, planning.become, planning.protect)
+    write_text(planning.out, to_json(made.plan))
+    if not made.plan.layers:
+        screen.say("the plan removes nothing; raise the budget.")
+    screen.show({**made.about, "out": str(planning.out)}, *made.shown, lines(f"written: {planning.out}", ()))
 
 
 def _clock(budget: "Latency", given: Given, screen: Screen) -> "Clock":

@@ -54,9 +54,9 @@ def recover(given: Given, training: Training, screen: Screen) -> None:
         --weights small.safetensors --teacher trained.safetensors
     """
     from secateur.cli.opening import network, opened
-    from secateur.cli.places import check_writable
     from secateur.cli.recipes import rate_of
     from secateur.measurement import size_bytes
+    from secateur.places import check_writable
     from secateur.processes import joined
     from secateur.recovery import Recovery, train
 

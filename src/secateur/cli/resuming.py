@@ -1,8 +1,7 @@
 """Going on with a run that was ended from outside: what its folder must hold, and say."""
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,19 @@ from torch import nn
 
 from secateur.cli.opening import Network
 from secateur.cli.options import Given
-from secateur.cli.places import write_text
 from secateur.cli.runfolder import PROGRESS, RESULT, ROUNDS, RunFolder
 from secateur.data import Data
+from secateur.difference import difference
 from secateur.errors import FileError, SettingsError
 from secateur.files import clear_drafts, reading
+from secateur.methods import address
 from secateur.pipeline import Place, Progress
+from secateur.places import write_text
 from secateur.recipe import Recipe, to_dict
 from secateur.report.reading import read
 from secateur.result import Result, to_json
 from secateur.sharing import checksum
+from secateur.userfile import split
 
 Run = Mapping[str, Any]
 
@@ -59,7 +61,15 @@ def run_of(given: Given, recipe: Recipe, train: int | None, network: Network, da
         "seed": given.seed,
         "batch size": given.batch_size,
         "train": train,
+        **_contents(given, recipe),
     }
+
+
+def _contents(given: Given, recipe: Recipe) -> Mapping[str, str]:
+    """The checksums of a user's own files that say what a method, the model or the data is."""
+    own = [address(stage.method) for stage in recipe.stages]
+    files = [found[0] for one in (*own, given.model, given.data) if one and (found := split(one))]
+    return {f"{path} with checksum": _checksum(path) for path in files}
 
 
 def save(progress: Progress, run: Run, folder: RunFolder) -> None:
@@ -122,34 +132,6 @@ def _check_same(before: Run, now: Run, folder: Path) -> None:
             f"{folder}: cannot be resumed: its run has {odd}; give the same command, or leave out --resume to begin "
             "anew."
         )
-
-
-def difference(before: Run, now: Run) -> str | None:
-    """The first thing that differs between an earlier run and this one, with both values; None where nothing does."""
-    old, new = dict(_leaves(before)), dict(_leaves(json.loads(json.dumps(now))))
-    for name in dict.fromkeys((*new, *old)):
-        if old.get(name) != new.get(name):
-            there, here = (_short(values.get(name)) for values in (old, new))
-            return f"{name} {there}, this command {here}"
-    return None
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Everything in nested settings, by a name such as `recipe.stage.0.share`."""
-    match value:
-        case dict():
-            for key, part in value.items():
-                yield from _leaves(part, f"{name}.{key}".lstrip("."))
-        case list():
-            for number, part in enumerate(value):
-                yield from _leaves(part, f"{name}.{number}")
-        case _:
-            yield name, value
-
-
-def _short(value: Any) -> str:
-    text = "none" if value is None else f"{value}"
-    return text if len(text) <= 40 else f"{text[:12]}…"
 
 
 def _checksum(path: Path) -> str:

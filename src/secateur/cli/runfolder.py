@@ -1,12 +1,12 @@
 """The folder of a run: what is in it, and how it comes to be there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from secateur.cli.places import check_writable, write_text
 from secateur.errors import FileError
+from secateur.places import check_writable, write_text
 from secateur.processes import ALONE, Processes
 
 RECIPE, ORIGINAL, MODEL, PLAN = "recipe.toml", "original.safetensors", "model.safetensors", "plan.json"
@@ -14,7 +14,7 @@ ONNX, RESULT, REPORT = "model.onnx", "result.json", "report.html"
 PROGRESS = "progress.json"  # while the run goes on
 STUDY, SEARCH = "study.journal", "search.json"  # where no method was named
 CONFIG = "config.json"  # of models of transformers
-_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT, SEARCH)
+_NAMES = (PROGRESS, RECIPE, ORIGINAL, MODEL, CONFIG, PLAN, ONNX, RESULT, REPORT, STUDY, SEARCH)
 ROUNDS = "round-{}.safetensors"
 _PAGES_BYTES = 2_000_000  # report, result and plan
 _NETWORKS = 4  # files of about the weights' size: the model, a round, ONNX, and one more while it is written
@@ -45,8 +45,8 @@ class RunFolder:
         if self.writes:
             check_writable(self.path / MODEL, _NETWORKS * size_bytes + _PAGES_BYTES)
 
-    def begin(self, recipe: str) -> None:
-        """Write the recipe, in the place of an earlier run; does nothing when done before.
+    def begin(self, recipe: str, keep: Collection[str] = ()) -> None:
+        """Write the recipe, in the place of an earlier run, but for what is to `keep`; does nothing when done before.
 
         Raises:
             FileError: the folder cannot be written to.
@@ -54,7 +54,8 @@ class RunFolder:
         if self._places:
             return
         try:
-            for old in (*(self.path / name for name in _NAMES), *self.path.glob(ROUNDS.format("*"))):
+            gone = (self.path / name for name in _NAMES if name not in keep)
+            for old in (*gone, *self.path.glob(ROUNDS.format("*"))):
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"{error.filename}: an earlier run's file cannot be removed: {error.strerror}.") from error

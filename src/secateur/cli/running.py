@@ -17,7 +17,6 @@ from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
 from secateur.cli.opening import network as read
 from secateur.cli.options import RATE, Given
-from secateur.cli.places import write_text
 from secateur.cli.recipes import in_words, rate_of
 from secateur.cli.resuming import Log
 from secateur.cli.runfolder import RunFolder, run_folder
@@ -30,6 +29,7 @@ from secateur.export import export_onnx
 from secateur.huggingface import save_pretrained
 from secateur.measurement import size_bytes
 from secateur.pipeline import Progress, compress
+from secateur.places import write_text
 from secateur.plan import to_json
 from secateur.processes import ALONE, Processes, joined
 from secateur.recipe import Recipe, to_dict
@@ -190,11 +190,8 @@ def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> t
     shop = job.shop or shop_for(goal, network.model, data.task, bars)
     shop.bench = replace(shop.bench, watch=bars)
     check_study(goal, shop, job.given.seed)  # before the folder loses what an earlier run left
-    folder.begin(_recipe_text(job))
-    study = folder.place(runfolder.STUDY)
-    if not job.resume:
-        study.unlink(missing_ok=True)
-    found = found_by(goal, shop, study, job.given.seed)
+    _begin(job, folder)
+    found = found_by(goal, shop, folder.place(runfolder.STUDY), job.given.seed)
     job = replace(job, recipe=found.recipe)
     write_text(folder.place(runfolder.RECIPE), _recipe_text(job))
     settings = {"search": as_data(found, goal.goal)}
@@ -202,8 +199,13 @@ def _searched(network: Network, data: Data, job: Job, log: Log, bars: Bars) -> t
     return job, Search(tuple(told(found)), settings, shop)
 
 
+def _begin(job: Job, folder: RunFolder) -> None:
+    """Take the folder over; what a search has tried stays for the one that goes on with it."""
+    folder.begin(_recipe_text(job), keep=(runfolder.STUDY,) if job.goal is not None and job.resume else ())
+
+
 def _original_written(network: Network, job: Job, folder: RunFolder) -> None:
-    folder.begin(_recipe_text(job))
+    _begin(job, folder)
     network.save(folder.place(runfolder.ORIGINAL))
 
 
@@ -224,7 +226,7 @@ def _compressed(network: Network, data: Data, job: Job, log: Log, bars: Bars) ->
         nonlocal latest
         one = progress.rounds[-1]
         latest = latest.changed(progress.model, one.plan)
-        log.folder.begin(_recipe_text(job))
+        _begin(job, log.folder)
         latest.save(log.folder.place_of_round(one.number))
         if not progress.is_over:  # an interrupted round is done anew
             resuming.save(progress, log.run, log.folder)
@@ -250,7 +252,7 @@ def _described(result: Result[Any], network: Network, data: Data, job: Job, said
 
 def _all_written(result: Result[Any], network: Network, data: Data, job: Job, folder: RunFolder) -> Result[Any]:
     """Write what a run folder holds; gives the result with a note where ONNX had to be left out."""
-    folder.begin(_recipe_text(job))
+    _begin(job, folder)
     task = replace(data.task, processes=ALONE)  # the others need not wait
     final = network.changed(result.model, result.plan if result.plan.removed or result.plan.layers else None)
     result = _saved(final, result, folder)

@@ -28,7 +28,7 @@ class ScoreFile:
 
 
 def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> None:
-    r"""Score every unit of a network; higher is more important. Nothing is changed.
+    r"""Score every unit of a network, or every layer; higher is more important. Nothing is changed.
 
     Methods that look at data make one pass over the calibration data, which are the training rows where the task has no
     others. `--stability` takes one more: scores that two halves of the data do not agree on are noise. The file
@@ -40,11 +40,11 @@ def score(given: Given, choice: Choice, place: ScoreFile, screen: Screen) -> Non
     """
     from secateur.cli import scorefile
     from secateur.cli.opening import opened
-    from secateur.cli.places import check_writable
     from secateur.cli.recipes import method_of
     from secateur.finding import find_sites
     from secateur.halves import stability
     from secateur.methods import score_all
+    from secateur.places import check_writable
     from secateur.stretches import find_layers
 
     method = method_of(choice)

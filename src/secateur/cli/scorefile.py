@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from secateur.cli.places import read_json, write_text
 from secateur.errors import FileError
+from secateur.places import read_json, write_text
 from secateur.scores import Scores
-from secateur.sites import Site, Sites, Sized, TensorAxis, TensorCost
+from secateur.sites import Activation, Site, Sites, Sized, Stretch, TensorAxis, TensorCost
 
 FORMAT = 1
 
@@ -26,7 +26,11 @@ def write(scores: Scores, sites: Sites, path: Path) -> None:
     about = {"format": FORMAT, "method": scores.method, "comparable": scores.comparable, "scores": values}
     kept = ("name", "units", "made_by", "carried_by", "read_by", "droppable", "blocks", "works", "sized", "twins")
     found = [{key: value for key, value in asdict(site).items() if key in kept} for site in sites]
-    write_text(path, json.dumps(about | {"sites": found, "tensors": [asdict(tensor) for tensor in sites.tensors]}))
+    written: dict[str, Any] = {"sites": found, "tensors": [asdict(tensor) for tensor in sites.tensors]}
+    if sites.activations:  # of methods of layers
+        written |= {"activations": [asdict(each) for each in sites.activations]}
+        written |= {"stretches": [asdict(each) for each in sites.stretches], "macs": sites.macs}
+    write_text(path, json.dumps(about | written))
 
 
 def read(path: Path) -> tuple[Scores, Sites]:
@@ -42,8 +46,12 @@ def read(path: Path) -> tuple[Scores, Sites]:
         sites = Sites(
             sites=tuple(_site(site) for site in data["sites"]),
             tensors=tuple(TensorCost(**{**t, "shape": tuple(map(int, t["shape"]))}) for t in data["tensors"]),
+            activations=tuple(map(_activation, data.get("activations", ()))),
+            stretches=tuple(map(_stretch, data.get("stretches", ()))),
+            macs=int(data.get("macs", 0)),
         )
         _check(sites)
+        _check_layers(sites)
         values = {str(name): torch.tensor(found, dtype=torch.float64) for name, found in data["scores"].items()}
         return Scores(str(data["method"]), values, bool(data["comparable"])), sites
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -76,6 +84,27 @@ def _sized(data: Mapping[str, Any]) -> Sized:
 def _axis(data: Mapping[str, Any]) -> TensorAxis:
     positions = tuple(map(int, data["positions"]))
     return TensorAxis(str(data["tensor"]), int(data["axis"]), positions, int(data["repeat"]))
+
+
+def _activation(data: Mapping[str, Any]) -> Activation:
+    numbers = {name: int(data[name]) for name in ("units", "axis", "call", "calls")}
+    weights = {name: tuple(map(str, data[name])) for name in ("before", "after")}
+    return Activation(**{**data, **numbers, **weights})
+
+
+def _stretch(data: Mapping[str, Any]) -> Stretch:
+    names = {name: tuple(map(str, data[name])) for name in ("activations", "modules")}
+    sizes = {name: tuple(map(int, data[name])) for name in ("kernel", "stride")}
+    numbers = {name: int(data[name]) for name in ("inputs", "outputs", "macs", "macs_after")}
+    return Stretch(**{**data, **names, **sizes, **numbers})
+
+
+def _check_layers(sites: Sites) -> None:
+    """Raises ValueError where stretches are not of the activations."""
+    names = {each.name for each in sites.activations}
+    for stretch in sites.stretches:
+        if not stretch.modules or not stretch.activations or not names.issuperset(stretch.activations):
+            raise ValueError(f"the activations of {stretch.name} do not fit")
 
 
 def _check(sites: Sites) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def family(amount: Amount, loop: Loop, seek: Seek) -> list[tuple[str, Limit]]:
     """The members of a family by their names, such as 2x, each with its limit; none where none is asked for.
 
     Raises:
-        SettingsError: a factor is none.
+        SettingsError: a factor is none, or given twice.
     """
     if seek.family is None:
         if seek.by is not None:
@@ -95,7 +96,10 @@ def family(amount: Amount, loop: Loop, seek: Seek) -> list[tuple[str, Limit]]:
         raise typer.BadParameter("--family is a list of goals itself; leave out other budgets and --max-drop.")
     if (by := seek.by or BYS[0]) not in BYS:
         raise UnknownNameError("cost", by, BYS)
-    factors = sorted({_factor(text) for text in seek.family.split(",")})
+    factors = sorted(_factor(text) for text in seek.family.split(","))
+    twice = next((one for one, other in pairwise(factors) if one == other), None)
+    if twice is not None:
+        raise SettingsError(f"--family {seek.family!r}: {twice:g}x is given twice; leave one out.")
     return [(f"{factor:g}x", _limit(by, 1.0 / factor)) for factor in factors]
 
 

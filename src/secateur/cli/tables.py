@@ -7,7 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-Cell = str | Text
+from secateur.cli.words import Words
+
+Cell = str | Text | Words
 
 
 def table(
@@ -16,17 +18,23 @@ def table(
     rows: Iterable[Sequence[Cell]],
     numeric: Iterable[int] = (),
     whole: Iterable[int] = (),
-) -> Table:
+) -> RenderableType:
     """A table whose cells are taken as they are; numeric columns are set right; neither they nor `whole` ones break."""
     right, unbroken = set(numeric), {*numeric, *whole}
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
         made.add_column(
             Text(column), justify="right" if place in right else "left", no_wrap=place in unbroken, overflow="fold"
         )
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return made
+        made.add_row(*(_cell(cell, unbroken=place in unbroken) for place, cell in enumerate(row)))
+    return Group(Text(title, style="bold"), made)  # a title of the table's own would be broken at the table's width
+
+
+def _cell(cell: Cell, *, unbroken: bool) -> Text | Words:
+    if isinstance(cell, str):
+        return Text(cell) if unbroken else Words(cell)
+    return cell
 
 
 def lines(title: str, texts: Iterable[str]) -> RenderableType:

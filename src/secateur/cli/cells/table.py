@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from secateur.cli.cells.folder import PAGE
 from secateur.cli.cells.whole import Done
 from secateur.cli.tables import Cell, lines, table
+from secateur.cli.words import Words
+from secateur.comparing.folder import PAGE
 from secateur.comparison import Comparison, Ranking, Standing
 from secateur.report import figures
 from secateur.report.compared.tables import qualities
@@ -35,7 +35,7 @@ def tables(done: Done) -> list[RenderableType]:
     return shown
 
 
-def _block(ranking: Ranking, found: Comparison) -> Table:
+def _block(ranking: Ranking, found: Comparison) -> RenderableType:
     names = qualities(found)
     titles = [quality_name(name).capitalize().replace(" ", "\n", 1) for name in names]
     columns = ("", "", *titles, "n", "MACs", "Params", "Time")
@@ -54,7 +54,8 @@ def _rows(ranking: Ranking, found: Comparison, names: list[str]) -> Iterator[tup
     for place, one in enumerate(ranking.standings):
         style = _BEST if place == 0 and one.quality else ""
         name = in_short(one.method, one.compensate, one.epochs)
-        yield tuple(Text(cell, style=style) for cell in (_mark(place, one), name, *_figures(one, found, names)))
+        cells = (Text(cell, style=style) for cell in _figures(one, found, names))
+        yield Text(_mark(place, one), style=style), Words(name, style), *cells
 
 
 def _mark(place: int, one: Standing) -> str:

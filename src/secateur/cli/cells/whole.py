@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from secateur.cli.cells.folder import CellFolder, fingerprint, key_of
 from secateur.cli.cells.pool import starter, tried
 from secateur.cli.interrupts import noticing_interrupts
 from secateur.cli.opening import Network, opened
@@ -14,6 +13,7 @@ from secateur.cli.opening import network as read
 from secateur.cli.options import Given
 from secateur.cli.screen import Bars, Screen
 from secateur.comparing import Grid, Subject, Tried, concluded, subject_of, timed, try_cell
+from secateur.comparing.folder import CellFolder, fingerprint, key_of
 from secateur.comparison import Cell, Comparison, Trial, to_json
 from secateur.data import Data
 from secateur.measurement import size_bytes

@@ -57,8 +57,10 @@ def headline(comparison: Comparison) -> str:
     if not best:
         return "Nothing that was tried finished"
     doubt = "" if any(one.is_ahead for one in comparison.rankings) else ", though no lead is clear"
+    where = f"with {comparison.rankings[0].budget}" if budgets == 1 else f"under all {budgets} budgets"
+    if len({standing.method for one in comparison.rankings for standing in one.standings}) == 1:
+        return f"{best[0]} {where.replace('all ', '')}; no other method was tried"
     if len(best) == budgets and len(set(best)) == 1:
-        where = f"with {comparison.rankings[0].budget}" if budgets == 1 else f"under all {budgets} budgets"
         return f"{best[0]} does best {where}{doubt}"
     counts = sorted({name: best.count(name) for name in best}.items(), key=lambda item: -item[1])
     listed = ", ".join(f"{name} under {count}" for name, count in counts)
@@ -82,6 +84,8 @@ def _card(comparison: Comparison, ranking: Ranking) -> Html:
 
 
 def _doubt(ranking: Ranking) -> str:
+    if ranking.p is None and sum(bool(one.quality) for one in ranking.standings) == 1:
+        return "nothing to compare with"
     if ranking.p is None:
         return "level with the next" if "level" in ranking.verdict else "no test"
     return f"may be chance, p = {figures.three(ranking.p)}"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from secateur.cli.places import check_writable, read_json, write_text
-from secateur.cli.resuming import difference
 from secateur.comparison import FORMAT, Cell, Comparison, Trial, to_json
+from secateur.difference import difference
 from secateur.errors import FileError, PlanError, SettingsError
 from secateur.files import clear_drafts
+from secateur.places import check_writable, read_json, write_text
 from secateur.plan import Plan, from_json
 from secateur.plan import to_json as plan_to_json
 from secateur.report import compared
@@ -101,7 +101,7 @@ class CellFolder:
         if (self.path / ABOUT).exists():
             odd = difference(read_json(self.path / ABOUT), self._about)
             if odd is not None:
-                raise SettingsError(f"{self.path}: holds another comparison, with {odd}; give another --out.")
+                raise SettingsError(f"{self.path}: holds another comparison, with {odd}; give another folder.")
 
 
 def key_of(cell: Cell, content: Mapping[str, Any]) -> str:
