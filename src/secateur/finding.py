@@ -44,18 +44,17 @@ def find_sites(model: nn.Module, example: Example, *, whole_heads: bool = False)
     arguments = example.example() if isinstance(example, Task) else arguments_of_example(example)
     traced = trace_on(_stirred(model), arguments)
     found = grouped(traced, whole_heads=whole_heads)
-    sites = found(any_name=False)
     original, verdicts = original_of(traced, arguments), dict[Plan, str]()
-    tests = _tests(original, sites, verdicts)
-    if _are_followed(tests):
-        return sites
-    more = found(any_name=True)  # perhaps a size goes by a name of the user's own
-    others = _tests(original, more, verdicts) if more != sites else tests
-    if more != sites and _are_followed(others):
-        return more
-    reasons = _unfollowed(tests)
-    if more != sites and len(fewer := _unfollowed(others)) < len(reasons):
-        sites, reasons = more, fewer
+    refused: list[tuple[Sites, list[Test]]] = []
+    for any_name in (False, True):  # perhaps a size goes by a name of the user's own
+        sites = found(any_name=any_name)
+        if any(sites == before for before, _ in refused):
+            continue
+        tests = _tests(original, sites, verdicts)
+        if _are_followed(tests):
+            return sites
+        refused.append((sites, tests))
+    sites, reasons = min(((each, _unfollowed(tests)) for each, tests in refused), key=lambda pair: len(pair[1]))
     pinned = tuple(Pinned(name, sites[name].units, "forward", reason) for name, reason in reasons.items())
     left = tuple(site for site in sites if site.name not in reasons)
     if not left:

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from secateur.errors import ModelError, PlanError, first_line
 from secateur.plan import Cut, Plan
 
-_TABLES = (dict, OrderedDict, set)
+_TABLES = (dict, OrderedDict, set)  # kinds that torch gives every module many of: hooks, parameters, buffers
 MAY_GAIN_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from secateur.cli.opening import Network
 from secateur.cli.options import Given
 from secateur.cli.runfolder import PROGRESS, RESULT, ROUNDS, RunFolder
+from secateur.comparing.folder import fingerprint
 from secateur.data import Data
 from secateur.difference import difference
 from secateur.errors import FileError, SettingsError
@@ -67,9 +68,8 @@ def run_of(given: Given, recipe: Recipe, train: int | None, network: Network, da
 
 def _contents(given: Given, recipe: Recipe) -> Mapping[str, str]:
     """The checksums of a user's own files that say what a method, the model or the data is."""
-    own = [address(stage.method) for stage in recipe.stages]
-    files = [found[0] for one in (*own, given.model, given.data) if one and (found := split(one))]
-    return {f"{path} with checksum": _checksum(path) for path in files}
+    used = (*(address(stage.method) for stage in recipe.stages), given.model, given.data)
+    return {f"{found[0]} with checksum": fingerprint(one) for one in used if one and (found := split(one))}
 
 
 def save(progress: Progress, run: Run, folder: RunFolder) -> None:
