@@ -261,3 +261,15 @@ def test_scores_of_layers_that_are_damaged_are_refused(weights: Path, folder: Pa
     ):
         (folder / "scores.json").write_text(json.dumps(found | change))
         assert "scores.json" in commands.refusal("plan", "scores.json", "--count", 1)
+
+
+def test_scores_of_layers_from_before_they_had_plans_say_so(weights: Path, folder: Path) -> None:
+    commands.done("score", *MODEL, *DATA, "--weights", weights, "--method", "tlc", "--out", "scores.json")
+    found = json.loads((folder / "scores.json").read_text())
+    for new in ("activations", "stretches", "macs"):
+        del found[new]
+    (folder / "scores.json").write_text(json.dumps(found))
+
+    refusal = commands.refusal("plan", "scores.json", "--count", 1)
+
+    assert "neither sites nor layers" in refusal and "write them with `secateur score`" in refusal

@@ -100,7 +100,9 @@ def _stretch(data: Mapping[str, Any]) -> Stretch:
 
 
 def _check_layers(sites: Sites) -> None:
-    """Raises ValueError where stretches are not of the activations."""
+    """Raises ValueError where stretches are not of the activations, or there is nothing that scores are of."""
+    if not sites.sites and not sites.activations:
+        raise ValueError("neither sites nor layers, as in files of earlier versions")
     names = {each.name for each in sites.activations}
     for stretch in sites.stretches:
         if not stretch.modules or not stretch.activations or not names.issuperset(stretch.activations):
